@@ -1,0 +1,62 @@
+import type { Dialect } from "./init/settings.ts";
+
+/** The version that clients gate features on: everything on, no live-upgrade invitation. */
+export const ENVD_VERSION = "0.6.11";
+
+/** Everything that can be set from outside. Built by `parseServe` and by tests. */
+export interface AgentConfig {
+  /** Called as `envd`: the contract's defaults. Called as `thaw`: safe on a shared machine. */
+  persona: "thaw" | "envd";
+  /** Which host's reading holds where the two differ. Default `e2b`. */
+  dialect: Dialect;
+  /** The address to bind. Default 127.0.0.1 for `thaw`, 0.0.0.0 for `envd`. */
+  host: string;
+  /** The port to bind. Default 49983; 0 picks a free one. */
+  port: number;
+  /** The token required from the start; `undefined` leaves the agent open until `/init`. */
+  accessToken: string | undefined;
+  /** Certificate and key in PEM; given, the same port also speaks TLS. */
+  tls: { cert: string; key: string } | undefined;
+  /** Not in a VM: no metadata service, no log export. */
+  isNotFc: boolean;
+  /** Where cgroup v2 is mounted. Default /sys/fs/cgroup. */
+  cgroupRoot: string;
+  /** Never touch cgroups. */
+  noCgroups: boolean;
+  /** How long a stream's peer may make no progress at all, in ms. Default 10,000. */
+  stallTimeoutMs: number;
+  /** The metadata service. Default http://169.254.169.254. */
+  metadataUrl: string;
+  /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
+  runDir: string;
+  /** The hosts file that `/init` edits. Default /etc/hosts. */
+  hostsFile: string;
+  /** The CA bundle that `/init` appends to. Default /etc/ssl/certs/ca-certificates.crt. */
+  caBundleFile: string;
+  /** Where the installed CA is kept. Default /usr/local/share/ca-certificates/e2b-ca.crt. */
+  caExtraFile: string;
+  /** What is logged. Default `info`. */
+  logLevel: "debug" | "info" | "warn" | "error" | "silent";
+}
+
+/** The defaults for `persona` and `dialect`. */
+export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"): AgentConfig {
+  return {
+    persona,
+    dialect,
+    host: persona === "envd" ? "0.0.0.0" : "127.0.0.1",
+    port: 49983,
+    accessToken: undefined,
+    tls: undefined,
+    isNotFc: persona === "thaw",
+    cgroupRoot: "/sys/fs/cgroup",
+    noCgroups: false,
+    stallTimeoutMs: 10_000,
+    metadataUrl: "http://169.254.169.254",
+    runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
+    hostsFile: "/etc/hosts",
+    caBundleFile: "/etc/ssl/certs/ca-certificates.crt",
+    caExtraFile: "/usr/local/share/ca-certificates/e2b-ca.crt",
+    logLevel: "info",
+  };
+}

@@ -1,0 +1,43 @@
+/**
+ * What can go wrong in the guest, by name. `rpc/errors.ts` maps each to its code on the wire.
+ *
+ * - `invalid`          the caller asked for something that can never work.
+ * - `not-found`        the thing named does not exist.
+ * - `exists`           the thing to be made is already there.
+ * - `wrong-state`      right request, wrong moment or wrong kind of thing.
+ * - `unauthenticated`  no user, or one that does not exist.
+ * - `denied`           the caller may not do this.
+ * - `exhausted`        a bound was reached: memory, space, watches, a viewer's backlog.
+ * - `deadline`         the caller's own deadline passed.
+ * - `unimplemented`    the request names something that this agent does not do.
+ * - `unavailable`      the agent is going away.
+ * - `unknown`          a failure the contract classifies no further.
+ * - `internal`         a foreseen failure of the machine underneath.
+ */
+export type AgentErrorCode =
+  | "invalid"
+  | "not-found"
+  | "exists"
+  | "wrong-state"
+  | "unauthenticated"
+  | "denied"
+  | "exhausted"
+  | "deadline"
+  | "unimplemented"
+  | "unavailable"
+  | "unknown"
+  | "internal";
+
+/**
+ * A foreseen failure. Its message is written for the caller: lower case, the offending value
+ * named, and what to do where that is not obvious. Anything else that is thrown is a bug.
+ */
+export class AgentError extends Error {
+  readonly code: AgentErrorCode;
+
+  constructor(code: AgentErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "AgentError";
+    this.code = code;
+  }
+}

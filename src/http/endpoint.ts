@@ -1,0 +1,77 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Caller } from "../init/caller.ts";
+
+/**
+ * One plain HTTP path of the envd contract. HTTP/2 requests arrive through Node's compatibility
+ * layer, which has the same shape. The promise settles when the response has ended; what it
+ * throws is answered by the router: `HttpError` as it says, anything else as a 500.
+ */
+export type Endpoint = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  call: HttpCall,
+) => Promise<void>;
+
+/** What the router knows about a request before an endpoint sees it. */
+export interface HttpCall {
+  /** The decoded query. */
+  query: URLSearchParams;
+  /** Aborts when the client is gone. */
+  signal: AbortSignal;
+  /** Who the request speaks for. */
+  caller: Caller;
+}
+
+/** A failure with the status and the words the contract prescribes. */
+export class HttpError extends Error {
+  readonly status: number;
+  /** `json` is `{"code":status,"message":…}`; `text` is the bare message; `empty` has no body. */
+  readonly form: "json" | "text" | "empty";
+
+  constructor(status: number, message: string, form: "json" | "text" | "empty" = "json") {
+    super(message);
+    this.name = "HttpError";
+    this.status = status;
+    this.form = form;
+  }
+}
+
+/** Answers with `error`, and closes the connection so that no unread upload is drained. */
+export function sendError(response: ServerResponse, error: HttpError): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const isJson = error.form === "json";
+  const body = isJson
+    ? `${JSON.stringify({ code: error.status, message: error.message })}\n`
+    : error.form === "text"
+      ? `${error.message}\n`
+      : "";
+  if (body !== "") {
+    response.setHeader(
+      "Content-Type",
+      `${isJson ? "application/json" : "text/plain"}; charset=utf-8`,
+    );
+    response.setHeader("X-Content-Type-Options", "nosniff");
+  }
+  response.writeHead(error.status, { "Content-Length": Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** Answers with `value` as JSON. */
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const body = Buffer.from(JSON.stringify(value));
+  response.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": body.byteLength,
+    "Cache-Control": "no-store",
+  });
+  response.end(body);
+}
+
+/** Answers 204 with no body, not to be cached. */
+export function sendNothing(response: ServerResponse): void {
+  response.writeHead(204, { "Cache-Control": "no-store" });
+  response.end();
+}

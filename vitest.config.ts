@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+const project = (name: string, include: string[], testTimeout: number) => ({
+  test: { name, include, testTimeout, hookTimeout: 30_000, pool: "forks" as const },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("unit", ["test/*.test.ts", "test/unit/**/*.test.ts"], 5_000),
+      project("integration", ["test/integration/**/*.test.ts"], 30_000),
+      project("clients", ["test/clients/**/*.test.ts"], 60_000),
+    ],
+  },
+});
