@@ -10,7 +10,7 @@ export function createLog(level: "debug" | "info" | "warn" | "error" | "silent")
   return pino(
     {
       level,
-      base: undefined,
+      base: null,
       messageKey: "message",
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
