@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import koffi, { type KoffiFunction } from "koffi";
+import koffi from "koffi";
 
 /**
  * The C library's calls that Node does not offer. Only this file knows koffi. Every call here is
@@ -7,8 +7,11 @@ import koffi, { type KoffiFunction } from "koffi";
  */
 const libc = koffi.load(null);
 
+/** A function of the C library. Numbers come back as numbers, 64-bit ones possibly as bigint. */
+export type LibcFunction = ReturnType<typeof libc.func>;
+
 /** The signature of each function, loaded at its first use so that start-up pays for none. */
-const functions = new Map<string, KoffiFunction>();
+const functions = new Map<string, LibcFunction>();
 
 /** A failed system call, in the shape of Node's own errors: `code` is the name of the errno. */
 export class SystemError extends Error {
@@ -26,9 +29,7 @@ export class SystemError extends Error {
   }
 }
 
-const errnoNames = new Map(
-  Object.entries(constants.errno).map(([name, value]) => [value as number, name]),
-);
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
 /** The name of an errno, as in `ENOENT`; `errno N` when it has none. */
 export function errnoName(errno: number): string {
@@ -39,7 +40,7 @@ export function errnoName(errno: number): string {
  * A function of the C library by its C signature, as in `int dup2(int, int)`.
  * The result is cached by signature.
  */
-export function libcFunction(signature: string): KoffiFunction {
+export function libcFunction(signature: string): LibcFunction {
   let found = functions.get(signature);
   if (found === undefined) {
     found = libc.func(signature);
