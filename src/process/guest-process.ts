@@ -1,0 +1,201 @@
+import type { Socket } from "node:net";
+import { AgentError } from "../errors.ts";
+import { startTimer } from "../lib/timer.ts";
+import { openDescriptor } from "../system/descriptors.ts";
+import { describeExit, type ProcessEnd } from "./exit.ts";
+import { FanOut, type Subscription } from "./fan-out.ts";
+import { Input } from "./input.ts";
+import { type Output, type OutputKind, OutputReader } from "./output.ts";
+import { type PtySize, resizePty } from "./pty.ts";
+
+/** What a program is asked to be, kept as it was requested. */
+export interface ProcessConfig {
+  cmd: string;
+  args: readonly string[];
+  envs: Readonly<Record<string, string>>;
+  cwd: string | undefined;
+}
+
+/** The agent's ends of a process's descriptors; they belong to the process from then on. */
+export interface ProcessDescriptors {
+  stdin: number | undefined;
+  stdout: number | undefined;
+  stderr: number | undefined;
+  pty: number | undefined;
+}
+
+/** A program that runs in the guest. Lives on when nobody watches. */
+export class GuestProcess {
+  readonly pid: number;
+  readonly config: ProcessConfig;
+  readonly tag: string | undefined;
+  readonly #fanOut = new FanOut(() => this.#resume());
+  readonly #readers: OutputReader[] = [];
+  readonly #onEnd: (end: ProcessEnd) => void;
+  #stdin: Input | undefined;
+  #terminal: { reader: OutputReader; input: Input } | undefined;
+  #open = 0;
+  #waitStatus: number | undefined;
+  #hasEnded = false;
+  #isToldToEnd = false;
+  #lifetime: Disposable | undefined;
+
+  /** `onEnd` is called once, before any viewer learns of the end. */
+  constructor(
+    identity: { pid: number; config: ProcessConfig; tag: string | undefined },
+    onEnd: (end: ProcessEnd) => void,
+  ) {
+    this.pid = identity.pid;
+    this.config = identity.config;
+    this.tag = identity.tag;
+    this.#onEnd = onEnd;
+  }
+
+  /** Follows the process from now on. */
+  subscribe(): Subscription {
+    const viewer = this.#fanOut.subscribe();
+    viewer.push({ kind: "start", pid: this.pid });
+    return viewer;
+  }
+
+  /** Begins to read and write. Called once, right after the program was started. */
+  attach(fds: ProcessDescriptors): void {
+    if (fds.stdin !== undefined) this.#stdin = new Input(quiet(openDescriptor(fds.stdin)));
+    if (fds.stdout !== undefined) this.#read("stdout", fds.stdout);
+    if (fds.stderr !== undefined) this.#read("stderr", fds.stderr);
+    if (fds.pty === undefined) return;
+    const reader = this.#read("pty", fds.pty);
+    const socket = reader.terminal?.socket;
+    if (socket !== undefined) this.#terminal = { reader, input: new Input(socket) };
+  }
+
+  /**
+   * Ends the process after `ms`, whoever watches then: `viewer` ends with `deadline` first and
+   * never sees the end event, other viewers do.
+   */
+  limitLifetime(ms: number, viewer: Subscription): void {
+    this.#lifetime = startTimer(ms, () => {
+      viewer.fail(
+        new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
+      );
+      this.signal("SIGKILL");
+    });
+  }
+
+  /** Told by the reaper how the program ended. */
+  onExit(waitStatus: number): void {
+    this.#waitStatus = waitStatus;
+    this.#lifetime?.[Symbol.dispose]();
+    // Whoever asked the process to end does not wait for those it leaves its pipes to.
+    if (this.#isToldToEnd) for (const reader of [...this.#readers]) reader.drainAndClose();
+    this.#endWhenDone();
+  }
+
+  /** Lets go of everything: no command was executed. */
+  abandon(): void {
+    this.#hasEnded = true;
+    for (const reader of [...this.#readers]) reader.drainAndClose();
+    this.#stdin?.close();
+  }
+
+  /** Sends a signal to the process itself. After TERM or KILL its pipes are not waited for. */
+  signal(signal: "SIGTERM" | "SIGKILL"): void {
+    this.#isToldToEnd = true;
+    try {
+      if (this.#waitStatus === undefined) process.kill(this.pid, signal);
+    } catch (cause) {
+      throw new AgentError("internal", `error sending signal: ${messageOf(cause)}`, { cause });
+    }
+    if (this.#waitStatus !== undefined) this.onExit(this.#waitStatus);
+  }
+
+  /** Writes to stdin; resolves when the machine has taken it. */
+  async writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.#terminal !== undefined) {
+      throw new AgentError(
+        "internal",
+        "error writing to stdin: tty assigned to process — input should be written to the pty, not the stdin",
+      );
+    }
+    if (this.#stdin === undefined || this.#stdin.isClosed) {
+      throw new AgentError("internal", "error writing to stdin: stdin not enabled or closed");
+    }
+    await this.#write(this.#stdin, "stdin", bytes, signal);
+  }
+
+  /** Writes to the terminal; resolves when the machine has taken it. */
+  async writePty(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.#terminal === undefined) {
+      throw new AgentError(
+        "internal",
+        "error writing to tty: tty not assigned to process — input should be written to the stdin, not the tty",
+      );
+    }
+    await this.#write(this.#terminal.input, "tty", bytes, signal);
+  }
+
+  /** Gives the process end of file. Again, or without a stdin, it does nothing. */
+  closeStdin(): void {
+    if (this.#terminal !== undefined) {
+      throw new AgentError(
+        "unknown",
+        "error closing stdin: cannot close stdin for PTY process — send Ctrl+D (0x04) instead",
+      );
+    }
+    this.#stdin?.close();
+  }
+
+  /** Changes the terminal's size. A terminal that has ended is left alone. */
+  resize(size: PtySize): void {
+    if (this.#terminal === undefined) {
+      throw new AgentError("internal", "error resizing tty: tty not assigned to process");
+    }
+    const terminal = this.#terminal.reader.terminal;
+    if (terminal !== undefined) resizePty(terminal.fd, size);
+  }
+
+  #read(kind: OutputKind, fd: number): OutputReader {
+    this.#open += 1;
+    const reader = new OutputReader(kind, fd, {
+      onOutput: (output: Output) => this.#fanOut.publish(output),
+      onEnd: () => {
+        this.#open -= 1;
+        this.#endWhenDone();
+      },
+    });
+    this.#readers.push(reader);
+    return reader;
+  }
+
+  #resume(): void {
+    for (const reader of this.#readers) reader.resume();
+  }
+
+  async #write(input: Input, what: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    try {
+      await input.write(bytes, signal);
+    } catch (cause) {
+      if (cause instanceof AgentError || signal.aborted) throw cause;
+      const message = `error writing to ${what}: error writing to ${what} of process '${this.pid}': ${messageOf(cause)}`;
+      throw new AgentError("internal", message, { cause });
+    }
+  }
+
+  #endWhenDone(): void {
+    if (this.#hasEnded || this.#open > 0 || this.#waitStatus === undefined) return;
+    this.#hasEnded = true;
+    this.#stdin?.close();
+    const end = describeExit(this.#waitStatus);
+    this.#onEnd(end);
+    this.#fanOut.end(end);
+  }
+}
+
+/** A socket whose errors reach those who write; between writes there is nobody to tell. */
+function quiet(socket: Socket): Socket {
+  return socket.on("error", () => {});
+}
+
+function messageOf(reason: unknown): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}

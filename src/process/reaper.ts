@@ -1,0 +1,86 @@
+import { libcFunction } from "../system/libc.ts";
+
+const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x1000000;
+const P_ALL = 0;
+/** Where `si_pid` stands in siginfo_t on 64-bit Linux. */
+const SI_PID = 12 + 4;
+/** How long a child that is not ours may stay a zombie before process 1 buries it. */
+const ORPHAN_MS = 1_000;
+
+/** How a child ended: the raw status of wait(2). */
+export type OnExit = (status: number) => void;
+
+/**
+ * Collects the exit of children that `posix_spawn` made. Other children of this process are left
+ * to whoever started them; only as process 1 of a machine are orphans buried as well.
+ */
+export class Reaper implements Disposable {
+  readonly #children = new Map<number, OnExit>();
+  readonly #isInit: boolean;
+  #orphanTimer: NodeJS.Timeout | undefined;
+
+  constructor(isInit = process.pid === 1) {
+    this.#isInit = isInit;
+    process.on("SIGCHLD", this.#reap);
+  }
+
+  /** Calls `onExit` once, when `pid` has ended and is gone from the process table. */
+  watch(pid: number, onExit: OnExit): void {
+    this.#children.set(pid, onExit);
+  }
+
+  [Symbol.dispose](): void {
+    process.off("SIGCHLD", this.#reap);
+    clearTimeout(this.#orphanTimer);
+  }
+
+  readonly #reap = (): void => {
+    for (let pid = endedChild(); pid > 0; pid = endedChild()) {
+      if (this.#children.has(pid)) {
+        this.#collect(pid);
+        continue;
+      }
+      // A stranger hides ours behind it, and only its owner may wait for it.
+      for (const child of [...this.#children.keys()]) this.#collect(child);
+      if (this.#isInit) this.#buryLater();
+      return;
+    }
+  };
+
+  #collect(pid: number): void {
+    const status = waitFor(pid);
+    if (status === undefined) return;
+    const onExit = this.#children.get(pid);
+    this.#children.delete(pid);
+    onExit?.(status);
+  }
+
+  #buryLater(): void {
+    this.#orphanTimer ??= setTimeout(() => {
+      this.#orphanTimer = undefined;
+      for (let pid = endedChild(); pid > 0; pid = endedChild()) {
+        if (this.#children.has(pid)) this.#collect(pid);
+        else waitFor(pid);
+      }
+    }, ORPHAN_MS).unref();
+  }
+}
+
+const info = Buffer.alloc(128);
+const status = new Int32Array(1);
+
+/** The pid of a child that has ended and waits to be collected, or 0. It goes on waiting. */
+function endedChild(): number {
+  info.fill(0);
+  const wait = libcFunction("int waitid(int type, unsigned int id, void *info, int options)");
+  const result = Number(wait(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT));
+  return result < 0 ? 0 : info.readInt32LE(SI_PID);
+}
+
+/** Collects `pid` when it has ended. */
+function waitFor(pid: number): number | undefined {
+  const wait = libcFunction("int waitpid(int pid, _Out_ int *status, int options)");
+  return Number(wait(pid, status, WNOHANG)) === pid ? status[0] : undefined;
+}

@@ -1,0 +1,256 @@
+import { closeSync } from "node:fs";
+import { AgentError } from "../errors.ts";
+import { openPipe } from "../system/descriptors.ts";
+import type { User } from "../system/users.ts";
+import type { Subscription } from "./fan-out.ts";
+import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
+import { openPty, type PtySize } from "./pty.ts";
+import { Reaper } from "./reaper.ts";
+import { type EndedProcess, Retention, type Selector } from "./retention.ts";
+import { openNull, SpawnError, type Spawned, Spawner } from "./spawn.ts";
+
+/** What `start` needs to know. */
+export interface StartOptions {
+  /** As it was requested; shown by `list`. */
+  config: ProcessConfig;
+  tag: string | undefined;
+  user: User;
+  /** The resolved working directory. */
+  cwd: string;
+  /** The whole environment. */
+  environment: Readonly<Record<string, string>>;
+  /** The size of the terminal; `undefined` runs the program on pipes. */
+  pty: PtySize | undefined;
+  /** Whether stdin is a pipe; otherwise it is /dev/null. */
+  hasStdin: boolean;
+  /** The life-time of the process in ms; `undefined` sets no limit. */
+  lifetimeMs: number | undefined;
+}
+
+/** What the registry is made with. */
+export interface RegistryOptions {
+  /** The path of the thaw-spawn binary. */
+  spawnHelper: string;
+  /** The cgroup.procs file that processes of this kind enter; `undefined` when there is none. */
+  cgroupProcs: (kind: "user" | "ptys") => string | undefined;
+  /** The soft limit of open files for programs; `undefined` leaves the agent's own. */
+  softFileLimit?: number | undefined;
+}
+
+/** Programs with this tag stay in the agent's own cgroup, and so run while the guest is frozen. */
+const SYSTEM_TAG = "_system";
+
+/** Every process the agent has started, live or just ended. */
+export class ProcessRegistry {
+  readonly #spawner: Spawner;
+  readonly #cgroupProcs: RegistryOptions["cgroupProcs"];
+  readonly #reaper = new Reaper();
+  readonly #retention = new Retention();
+  readonly #live = new Map<number, GuestProcess>();
+  #isClosed = false;
+  #onEmpty: () => void = () => {};
+
+  constructor(options: RegistryOptions) {
+    this.#spawner = new Spawner(options.spawnHelper, options.softFileLimit);
+    this.#cgroupProcs = options.cgroupProcs;
+  }
+
+  /** Every live process, oldest first. */
+  list(): GuestProcess[] {
+    return [...this.#live.values()];
+  }
+
+  /** The live process; a tag that several share names the newest. Throws `not-found`. */
+  get(selector: Selector): GuestProcess {
+    const found = this.#find(selector);
+    if (found === undefined) throw notFound(selector);
+    return found;
+  }
+
+  /** The live process, or how it ended if that was not long ago. Throws `not-found`. */
+  getOrEnded(selector: Selector): GuestProcess | EndedProcess {
+    const found = this.#find(selector) ?? this.#retention.find(selector);
+    if (found === undefined) throw notFound(selector);
+    return found;
+  }
+
+  /**
+   * Runs a program and follows it from its first byte. Resolves once it has been executed; a
+   * command that does not exist starts and ends with 127, as in a shell.
+   */
+  async start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Subscription }> {
+    if (this.#isClosed) throw new AgentError("unavailable", "the agent is shutting down");
+    rejectNul(options);
+    const { spawned, fds } = this.#spawn(options);
+    const { config, tag, lifetimeMs } = options;
+    const process = new GuestProcess({ pid: spawned.pid, config, tag }, (end) => {
+      this.#live.delete(spawned.pid);
+      this.#retention.add({ pid: spawned.pid, tag, end });
+      if (this.#live.size === 0) this.#onEmpty();
+    });
+    const viewer = process.subscribe();
+    const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
+    process.attach(fds);
+    try {
+      await spawned.executed;
+    } catch (reason) {
+      process.abandon();
+      throw startError(options, reason);
+    }
+    this.#retention.replace(spawned.pid, tag);
+    this.#live.set(spawned.pid, process);
+    if (lifetimeMs !== undefined) process.limitLifetime(lifetimeMs, viewer);
+    void exited.then((waitStatus) => process.onExit(waitStatus));
+    return { process, viewer };
+  }
+
+  /** Ends what still runs: TERM first, KILL after `graceMs`. Resolves when all of it is gone. */
+  async close(graceMs: number): Promise<void> {
+    this.#isClosed = true;
+    if (this.#live.size > 0) {
+      const empty = new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+      });
+      this.#signalAll("SIGTERM");
+      const kill = setTimeout(() => this.#signalAll("SIGKILL"), graceMs);
+      await empty;
+      clearTimeout(kill);
+    }
+    this.#retention[Symbol.dispose]();
+    this.#reaper[Symbol.dispose]();
+  }
+
+  #signalAll(signal: "SIGTERM" | "SIGKILL"): void {
+    for (const process of this.list()) process.signal(signal);
+  }
+
+  #find(selector: Selector): GuestProcess | undefined {
+    if ("pid" in selector) return this.#live.get(selector.pid);
+    return this.list().findLast((process) => process.tag === selector.tag);
+  }
+
+  #spawn(options: StartOptions): { spawned: Spawned; fds: ProcessDescriptors } {
+    const { pty, user, config, tag } = options;
+    const group = tag === SYSTEM_TAG ? undefined : pty === undefined ? "user" : "ptys";
+    const stdio = openStdio(options);
+    try {
+      const spawned = this.#spawner.spawn({
+        argv: [config.cmd, ...config.args],
+        environment: Object.entries(options.environment).map(([name, value]) => `${name}=${value}`),
+        cwd: options.cwd,
+        stdio: stdio.child,
+        hasTerminal: pty !== undefined,
+        credentials: credentialsOf(options, user),
+        cgroupProcs: group === undefined ? undefined : this.#cgroupProcs(group),
+      });
+      return { spawned, fds: stdio.agent };
+    } catch (reason) {
+      closeAll(Object.values(stdio.agent));
+      throw startError(options, reason);
+    } finally {
+      closeAll(stdio.child);
+    }
+  }
+}
+
+interface Stdio {
+  child: readonly [number, number, number];
+  agent: ProcessDescriptors;
+}
+
+function openStdio(options: StartOptions): Stdio {
+  const none = { stdin: undefined, stdout: undefined, stderr: undefined, pty: undefined };
+  if (options.pty !== undefined) {
+    try {
+      const { masterFd, slaveFd } = openPty(options.pty, options.user.uid);
+      return { child: [slaveFd, slaveFd, slaveFd], agent: { ...none, pty: masterFd } };
+    } catch (reason) {
+      throw startError(options, reason);
+    }
+  }
+  const opened: number[] = [];
+  const pipe = (name: string) => {
+    try {
+      const { readFd, writeFd } = openPipe();
+      opened.push(readFd, writeFd);
+      return { readFd, writeFd };
+    } catch (cause) {
+      closeAll(opened);
+      throw new AgentError("internal", `error creating ${name} pipe: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  };
+  const stdout = pipe("stdout");
+  const stderr = pipe("stderr");
+  const stdin = options.hasStdin ? pipe("stdin") : { readFd: openNull(), writeFd: undefined };
+  return {
+    child: [stdin.readFd, stdout.writeFd, stderr.writeFd],
+    agent: { ...none, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd },
+  };
+}
+
+function credentialsOf(options: StartOptions, user: User): User | undefined {
+  const uid = process.geteuid?.() ?? 0;
+  if (uid === 0) return user;
+  if (uid === user.uid) return undefined;
+  const reason = `only root can start a process as '${user.name}', and the agent runs as uid ${uid}`;
+  throw new AgentError("invalid", describeStart(options, reason));
+}
+
+function rejectNul({ config, environment, cwd }: StartOptions): void {
+  const texts = [config.cmd, ...config.args, cwd, ...Object.entries(environment).flat()];
+  const bad = texts.find((text) => text.includes("\0"));
+  if (bad === undefined) return;
+  throw new AgentError(
+    "invalid",
+    `${JSON.stringify(bad)} holds a NUL byte, which no command can be given`,
+  );
+}
+
+const REASONS: Record<string, string> = {
+  E2BIG: "argument list too long",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "not a directory",
+  EACCES: "permission denied",
+  EAGAIN: "too many processes",
+  ENOMEM: "out of memory",
+  EMFILE: "too many open files",
+  ENFILE: "too many open files in the system",
+};
+
+function startError(options: StartOptions, reason: unknown): AgentError {
+  if (reason instanceof AgentError) return reason;
+  const code = reason instanceof Error && "code" in reason ? String(reason.code) : "";
+  const isCwd = reason instanceof SpawnError && reason.step === "chdir";
+  if (isCwd && code === "ENOENT") {
+    return new AgentError("invalid", `cwd '${options.cwd}' does not exist`, { cause: reason });
+  }
+  const words = REASONS[code] ?? messageOf(reason);
+  const what = isCwd ? `chdir ${options.cwd}: ${words}` : words;
+  return new AgentError("invalid", describeStart(options, what), { cause: reason });
+}
+
+function describeStart({ config, pty, cwd }: StartOptions, what: string): string {
+  const command = abbreviate([config.cmd, ...config.args].join(" "));
+  if (pty === undefined) return `error starting process '${command}': ${what}`;
+  return `error starting pty with command '${command}' in dir '${cwd}' with '${pty.cols}' cols and '${pty.rows}' rows: ${what}`;
+}
+
+/** Long commands are cut: an error must fit where errors are shown. */
+function abbreviate(text: string): string {
+  return text.length <= 500 ? text : `${text.slice(0, 500)}…`;
+}
+
+function notFound(selector: Selector): AgentError {
+  const what = "pid" in selector ? `pid ${selector.pid}` : `tag ${selector.tag}`;
+  return new AgentError("not-found", `process with ${what} not found`);
+}
+
+function closeAll(fds: readonly (number | undefined)[]): void {
+  for (const fd of new Set(fds)) if (fd !== undefined) closeSync(fd);
+}
+
+function messageOf(reason: unknown): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}

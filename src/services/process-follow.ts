@@ -1,0 +1,86 @@
+import type {
+  ConnectRequest,
+  ProcessSelector,
+  PTY,
+  StartRequest,
+} from "../../gen/process/process_pb.js";
+import { AgentError } from "../errors.ts";
+import { resolvePath } from "../filesystem/paths.ts";
+import type { Caller } from "../init/caller.ts";
+import type { Settings } from "../init/settings.ts";
+import { endedSubscription, type Subscription } from "../process/fan-out.ts";
+import { GuestProcess } from "../process/guest-process.ts";
+import type { PtySize } from "../process/pty.ts";
+import type { ProcessRegistry } from "../process/registry.ts";
+import type { Selector } from "../process/retention.ts";
+import type { User } from "../system/users.ts";
+
+/** What the process service speaks for. */
+export interface ProcessParts {
+  processes: ProcessRegistry;
+  settings: Settings;
+  /** The PATH that programs begin with: the agent's own. */
+  searchPath: string;
+}
+
+/**
+ * Starts what `request` asks for. `timeoutMs` is the caller's deadline and so the life-time of
+ * the process; 0 and absent set none.
+ */
+export async function followStart(
+  parts: ProcessParts,
+  request: StartRequest,
+  caller: Caller,
+  timeoutMs: number | undefined,
+): Promise<Subscription> {
+  const config = request.process;
+  if (config === undefined) throw new AgentError("invalid", "process: no command is given");
+  const user = caller.user();
+  const { viewer } = await parts.processes.start({
+    config: { cmd: config.cmd, args: config.args, envs: config.envs, cwd: config.cwd },
+    tag: request.tag,
+    user,
+    cwd: resolvePath(config.cwd ?? "", user, caller.workdir) || user.home,
+    environment: { ...environmentOf(parts, user), ...config.envs },
+    pty: request.pty === undefined ? undefined : toPtySize(request.pty),
+    hasStdin: request.stdin ?? true,
+    lifetimeMs: timeoutMs === 0 ? undefined : timeoutMs,
+  });
+  return viewer;
+}
+
+/** Follows the process that `request` names, live or just ended. */
+export function followConnect(parts: ProcessParts, request: ConnectRequest): Subscription {
+  const found = parts.processes.getOrEnded(toSelector(request.process));
+  return found instanceof GuestProcess ? found.subscribe() : endedSubscription(found);
+}
+
+/** Reads a selector. Throws `unimplemented` when it names nothing. */
+export function toSelector(selector: ProcessSelector | undefined): Selector {
+  switch (selector?.selector.case) {
+    case "pid":
+      return { pid: selector.selector.value };
+    case "tag":
+      return { tag: selector.selector.value };
+    default:
+      throw new AgentError(
+        "unimplemented",
+        "invalid input type <nil>: select a process by pid or tag",
+      );
+  }
+}
+
+/** Reads a terminal's size; absent numbers are 0. */
+export function toPtySize(pty: PTY): PtySize {
+  return { cols: (pty.size?.cols ?? 0) & 0xffff, rows: (pty.size?.rows ?? 0) & 0xffff };
+}
+
+function environmentOf({ settings, searchPath }: ProcessParts, user: User): Record<string, string> {
+  return {
+    PATH: searchPath,
+    HOME: user.home,
+    USER: user.name,
+    LOGNAME: user.name,
+    ...settings.variables(),
+  };
+}

@@ -1,0 +1,117 @@
+import { expect, test, vi } from "vitest";
+import {
+  FanOut,
+  GIVE_UP_ABOVE_BYTES,
+  type Subscription,
+  WAIT_ABOVE_BYTES,
+} from "../../../src/process/fan-out.ts";
+import { Output } from "../../../src/process/output.ts";
+
+const CHUNK = 32_768;
+const chunk = () => new Output("stdout", new Uint8Array(CHUNK));
+const chunksIn = (bytes: number) => Math.ceil(bytes / CHUNK);
+
+function readAll(viewer: Subscription): number {
+  let bytes = 0;
+  for (let event = viewer.next(); event !== undefined; event = viewer.next()) {
+    if (event.kind === "output") bytes += event.output.size;
+  }
+  return bytes;
+}
+
+test("a process nobody watches is never held up", () => {
+  const fanOut = new FanOut(() => {});
+
+  expect(Array.from({ length: 1_000 }, () => fanOut.publish(chunk()))).not.toContain(false);
+});
+
+test("a single viewer that does not read holds the process up, and releases it by reading", () => {
+  const resume = vi.fn();
+  const fanOut = new FanOut(resume);
+  const viewer = fanOut.subscribe();
+
+  const answers = Array.from({ length: chunksIn(WAIT_ABOVE_BYTES) }, () => fanOut.publish(chunk()));
+
+  expect(answers.at(-1)).toBe(false);
+  expect(resume).not.toHaveBeenCalled();
+  expect(readAll(viewer)).toBe(WAIT_ABOVE_BYTES);
+  expect(resume).toHaveBeenCalledTimes(1);
+});
+
+test("a viewer that does not read never holds up one that does", () => {
+  const fanOut = new FanOut(() => {});
+  const stopped = fanOut.subscribe();
+  const reading = fanOut.subscribe();
+  let read = 0;
+
+  for (let count = 0; count < chunksIn(4 * GIVE_UP_ABOVE_BYTES); count++) {
+    expect(fanOut.publish(chunk())).toBe(true);
+    read += readAll(reading);
+  }
+
+  expect(read).toBe(4 * GIVE_UP_ABOVE_BYTES);
+  expect(stopped.waitingBytes).toBe(GIVE_UP_ABOVE_BYTES);
+  expect(stopped.behindBytes).toBe(4 * GIVE_UP_ABOVE_BYTES);
+});
+
+test("a viewer that was given up gets what was kept, then how far behind it is", () => {
+  const fanOut = new FanOut(() => {});
+  const slow = fanOut.subscribe();
+  const reading = fanOut.subscribe();
+  for (let count = 0; count < chunksIn(GIVE_UP_ABOVE_BYTES) + 3; count++) {
+    fanOut.publish(chunk());
+    readAll(reading);
+  }
+
+  let kept = 0;
+  const readToTheEnd = () => {
+    for (;;) {
+      const event = slow.next();
+      if (event?.kind === "output") kept += event.output.size;
+    }
+  };
+
+  expect(readToTheEnd).toThrow(`${3 * CHUNK} bytes behind`);
+  expect(kept).toBe(GIVE_UP_ABOVE_BYTES);
+});
+
+test("the end reaches every viewer after all output, and is the last event", () => {
+  const fanOut = new FanOut(() => {});
+  const viewer = fanOut.subscribe();
+  const end = { exitCode: 0, hasExited: true, status: "exit status 0", error: undefined };
+  fanOut.publish(chunk());
+
+  fanOut.end(end);
+  viewer.push({ kind: "output", output: chunk() });
+
+  expect([viewer.next()?.kind, viewer.next()?.kind, viewer.next()]).toEqual([
+    "output",
+    "end",
+    undefined,
+  ]);
+});
+
+test("a viewer that leaves releases a process it held up", () => {
+  const resume = vi.fn();
+  const fanOut = new FanOut(resume);
+  const viewer = fanOut.subscribe();
+  while (fanOut.publish(chunk()));
+
+  viewer.close();
+
+  expect(resume).toHaveBeenCalledTimes(1);
+  expect(viewer.next()).toBeUndefined();
+});
+
+test("a viewer that failed sees what waits, then the failure, and no end", async () => {
+  const { AgentError } = await import("../../../src/errors.ts");
+  const fanOut = new FanOut(() => {});
+  const viewer = fanOut.subscribe();
+  fanOut.publish(chunk());
+
+  viewer.fail(new AgentError("deadline", "too late"));
+  fanOut.end({ exitCode: -1, hasExited: false, status: "signal: killed", error: "signal: killed" });
+
+  expect(viewer.next()?.kind).toBe("output");
+  expect(() => viewer.next()).toThrow("too late");
+});
