@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Caller } from "../init/caller.ts";
 
 /**
@@ -36,26 +36,28 @@ export class HttpError extends Error {
   }
 }
 
-/** Answers with `error`, and closes the connection so that no unread upload is drained. */
+/** The headers and the body that `error` is answered with. */
+export function errorReply(error: HttpError): { headers: OutgoingHttpHeaders; body: string } {
+  const headers: OutgoingHttpHeaders = {};
+  let body = "";
+  if (error.form !== "empty") {
+    const isJson = error.form === "json";
+    body = `${isJson ? JSON.stringify({ code: error.status, message: error.message }) : error.message}\n`;
+    headers["Content-Type"] = `${isJson ? "application/json" : "text/plain"}; charset=utf-8`;
+    headers["X-Content-Type-Options"] = "nosniff";
+  }
+  headers["Content-Length"] = Buffer.byteLength(body);
+  return { headers, body };
+}
+
+/** Answers with `error`. A response that has begun can only be cut off. */
 export function sendError(response: ServerResponse, error: HttpError): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const isJson = error.form === "json";
-  const body = isJson
-    ? `${JSON.stringify({ code: error.status, message: error.message })}\n`
-    : error.form === "text"
-      ? `${error.message}\n`
-      : "";
-  if (body !== "") {
-    response.setHeader(
-      "Content-Type",
-      `${isJson ? "application/json" : "text/plain"}; charset=utf-8`,
-    );
-    response.setHeader("X-Content-Type-Options", "nosniff");
-  }
-  response.writeHead(error.status, { "Content-Length": Buffer.byteLength(body) });
+  const { headers, body } = errorReply(error);
+  response.writeHead(error.status, headers);
   response.end(body);
 }
 

@@ -1,0 +1,172 @@
+import { close, constants, fstat, open, read, type Stats, stat } from "node:fs";
+import { promisify } from "node:util";
+import { AgentError } from "../errors.ts";
+import { specialKind } from "./file-kind.ts";
+
+/** Bytes a read asks for at a time: below, every read costs more than it brings. */
+const CHUNK_BYTES = 1024 * 1024;
+/** What is read at once on opening; a file of up to this size needs no other read. */
+const HEAD_BYTES = 64 * 1024;
+/** The most that is read from a file of the kernel, which has no size of its own. */
+const LARGEST_SIZELESS = 4 * 1024 * 1024;
+
+const openFd = promisify(open);
+const closeFd = promisify(close);
+const statFd = promisify(fstat);
+const statPath = promisify(stat);
+
+/**
+ * Looks at the file to be served, following links. Nothing there is `not-found`, anything but a
+ * regular file is `invalid` and said to be what it is.
+ */
+export async function lookAtFile(path: string): Promise<Stats> {
+  const stats = await statPath(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") {
+      throw new AgentError("not-found", `path '${path}' does not exist`, { cause });
+    }
+    const code = cause.code === "ERR_INVALID_ARG_VALUE" ? "invalid" : "internal";
+    const message = `error checking if path exists '${path}': ${cause.message}`;
+    throw new AgentError(code, message, { cause });
+  });
+  refuseSpecial(path, stats);
+  return stats;
+}
+
+/**
+ * Opens the regular file at `path` and reads its head. `stats` is what `lookAtFile` said; what is
+ * opened is looked at again, and is never waited for.
+ */
+export async function openFile(path: string, stats: Stats): Promise<OpenFile> {
+  const failed = (cause: Error) => {
+    throw new AgentError("internal", `error opening file '${path}': ${cause.message}`, { cause });
+  };
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+  const fd = await openFd(path, flags).catch(failed);
+  try {
+    // Both at once, and both over before the descriptor may be closed.
+    const [looked, tasted] = await Promise.allSettled([statFd(fd), readHead(fd, stats.size)]);
+    const opened = valueOf(looked);
+    refuseSpecial(path, opened);
+    const head = valueOf(tasted);
+    // Where the head holds everything, it knows the size better than any earlier look.
+    const size = head.isWhole ? head.bytes.length : opened.size;
+    return new OpenFile(fd, { size, modifiedMs: opened.mtimeMs, head: head.bytes });
+  } catch (cause) {
+    await closeFd(fd);
+    if (cause instanceof AgentError) throw cause;
+    return failed(cause as Error);
+  }
+}
+
+/** A regular file open for reading. */
+export class OpenFile implements AsyncDisposable {
+  readonly size: number;
+  readonly modifiedMs: number;
+  /** How the file begins; all of it when it is small. */
+  readonly head: Buffer;
+  readonly #fd: number;
+
+  constructor(fd: number, about: { size: number; modifiedMs: number; head: Buffer }) {
+    this.#fd = fd;
+    this.size = about.size;
+    this.modifiedMs = about.modifiedMs;
+    this.head = about.head;
+  }
+
+  /**
+   * Gives the bytes from `start` up to `end` to `use`, one chunk after the other, while the next
+   * is being read. A chunk is only valid until `use` resolves. A file that has become shorter
+   * ends in `wrong-state`.
+   */
+  async forEachChunk(
+    range: { start: number; end: number },
+    use: (chunk: Buffer) => Promise<void>,
+  ): Promise<void> {
+    let position = Math.min(range.end, Math.max(range.start, this.head.length));
+    const left = range.end - position;
+    let next = this.#fill(allocate(left), position, range.end);
+    let spare = allocate(left - CHUNK_BYTES);
+    try {
+      if (range.start < position) await use(this.head.subarray(range.start, position));
+      while (position < range.end) {
+        const chunk = await next;
+        position += chunk.length;
+        next = this.#fill(spare, position, range.end);
+        await use(chunk);
+        spare = Buffer.from(chunk.buffer);
+      }
+    } finally {
+      // A descriptor must not be closed, and so given to others, under a running read.
+      await next.catch(() => {});
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeFd(this.#fd);
+  }
+
+  #fill(buffer: Buffer, position: number, end: number): Promise<Buffer> {
+    const filled = readFully(this.#fd, buffer.subarray(0, end - position), position).then(
+      (length) => {
+        if (length < Math.min(buffer.length, end - position)) {
+          throw new AgentError("wrong-state", "the file became shorter while it was read");
+        }
+        return buffer.subarray(0, length);
+      },
+    );
+    // Awaited later, or not at all: until then a failure is nobody's.
+    filled.catch(() => {});
+    return filled;
+  }
+}
+
+/** A chunk for so many bytes at most. Not from the pool, so that it can be taken up again. */
+function allocate(bytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(0, bytes)));
+}
+
+/** Reads the first bytes; `isWhole` when the file ends with them. */
+async function readHead(fd: number, size: number): Promise<{ bytes: Buffer; isWhole: boolean }> {
+  const buffer = Buffer.allocUnsafe(size === 0 ? HEAD_BYTES : Math.min(size, HEAD_BYTES));
+  const length = await readFully(fd, buffer, 0);
+  const bytes = buffer.subarray(0, length);
+  if (length < buffer.length || length === size) return { bytes, isWhole: true };
+  return size === 0 ? readSizeless(fd, bytes) : { bytes, isWhole: false };
+}
+
+/** The kernel's own files say they are empty, and have no end one could look up. */
+async function readSizeless(fd: number, head: Buffer): Promise<{ bytes: Buffer; isWhole: true }> {
+  const rest = Buffer.allocUnsafe(LARGEST_SIZELESS);
+  const length = await readFully(fd, rest, head.length);
+  if (length === rest.length) throw new Error(`it has no size and more than ${length} bytes`);
+  return { bytes: Buffer.concat([head, rest.subarray(0, length)]), isWhole: true };
+}
+
+function valueOf<T>(settled: PromiseSettledResult<T>): T {
+  if (settled.status === "rejected") throw settled.reason;
+  return settled.value;
+}
+
+/** Reads until `buffer` is full or the file ends. */
+async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
+  let length = 0;
+  while (length < buffer.length) {
+    const count = await readOnce(fd, buffer.subarray(length), position + length);
+    if (count === 0) break;
+    length += count;
+  }
+  return length;
+}
+
+function readOnce(fd: number, buffer: Buffer, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, buffer, 0, buffer.length, position, (error, count) =>
+      error === null ? resolve(count) : reject(error),
+    );
+  });
+}
+
+function refuseSpecial(path: string, stats: Stats): void {
+  const kind = specialKind(stats);
+  if (kind !== undefined) throw new AgentError("invalid", `path '${path}' is a ${kind}`);
+}
