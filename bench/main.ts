@@ -1,0 +1,59 @@
+/**
+ * `npm run bench -- [--url URL] [--token TOKEN] [--only exec,stdout,…] [--quick] [--rounds N]`:
+ * measures an envd-compatible agent, or thaw itself when no URL is given.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { LAUNCHER, runningAgent, startThaw } from "./agent.ts";
+import { exec } from "./exec.ts";
+import { files } from "./files.ts";
+import { idle } from "./idle.ts";
+import { output } from "./output.ts";
+import type { Question } from "./question.ts";
+import { start } from "./start.ts";
+import { viewer } from "./stopped-viewer.ts";
+import { printAnswer } from "./table.ts";
+
+const QUESTIONS: Record<string, Question> = { exec, stdout: output, files, idle, start, viewer };
+
+const { values } = parseArgs({
+  options: {
+    url: { type: "string" },
+    token: { type: "string" },
+    only: { type: "string" },
+    rounds: { type: "string" },
+    quick: { type: "boolean", default: false },
+  },
+});
+
+const names = values.only?.split(",") ?? Object.keys(QUESTIONS);
+const unknown = names.filter((name) => !(name in QUESTIONS));
+if (unknown.length > 0) {
+  console.error(`unknown: ${unknown.join(", ")}; there are ${Object.keys(QUESTIONS).join(", ")}`);
+  process.exit(2);
+}
+if (values.url === undefined && !existsSync(LAUNCHER)) {
+  execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" });
+}
+
+const begin = performance.now();
+const cpu = cpus();
+console.log(`${cpu.length} x ${cpu[0]?.model ?? "unknown"}, Node ${process.versions.node}`);
+
+let missed = 0;
+for (const name of names) {
+  // A fresh agent for each question, so that none inherits what another left on the heap.
+  await using agent =
+    values.url === undefined ? await startThaw() : runningAgent(values.url, values.token);
+  const answer = await (QUESTIONS[name] as Question)({
+    agent,
+    startAnother: values.url === undefined ? startThaw : undefined,
+    isQuick: values.quick,
+    rounds: Number(values.rounds ?? 5),
+  });
+  missed += printAnswer(answer);
+}
+const seconds = ((performance.now() - begin) / 1000).toFixed(0);
+console.log(`\n${missed === 0 ? "all targets met" : `${missed} targets missed`}, ${seconds} s`);

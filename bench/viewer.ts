@@ -1,0 +1,14 @@
+/**
+ * A viewer in a process of its own, so that it can be stopped: `viewer.ts HOST PORT PID [TOKEN]`
+ * follows the process PID, reads as fast as it can and prints `reading <its own port>` once output
+ * comes.
+ */
+import { Http1Connection } from "./http1.ts";
+import { connectCall, http1Request, type Target } from "./wire.ts";
+
+const [host = "", port, pid, token] = process.argv.slice(2);
+const target: Target = { host, port: Number(port), token };
+const connection = await Http1Connection.open(target);
+const request = http1Request(target, connectCall(Number(pid)));
+await connection.begin(request, 1024);
+console.log(`reading ${connection.localPort}`);
