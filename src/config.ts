@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Dialect } from "./init/settings.ts";
 
 /** The version that clients gate features on: everything on, no live-upgrade invitation. */
@@ -35,6 +37,14 @@ export interface AgentConfig {
   caBundleFile: string;
   /** Where the installed CA is kept. Default /usr/local/share/ca-certificates/e2b-ca.crt. */
   caExtraFile: string;
+  /** How long a connection may take to show what it speaks, in ms. Default 10,000. */
+  sniffTimeoutMs: number;
+  /** The thaw-spawn binary. Default: beside the bundle, or the checkout's own. */
+  spawnHelper: string;
+  /** The PATH of every program. Default: the agent's own. */
+  searchPath: string;
+  /** The soft limit of open files of every program; `undefined` leaves the agent's own. */
+  softFileLimit: number | undefined;
   /** What is logged. Default `info`. */
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -57,6 +67,18 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     hostsFile: "/etc/hosts",
     caBundleFile: "/etc/ssl/certs/ca-certificates.crt",
     caExtraFile: "/usr/local/share/ca-certificates/e2b-ca.crt",
+    sniffTimeoutMs: 10_000,
+    spawnHelper: spawnHelperPath(),
+    searchPath:
+      process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    softFileLimit: Number(process.env["THAW_SOFT_FILE_LIMIT"]) || undefined,
     logLevel: "info",
   };
+}
+
+/** Where thaw-spawn is: the checkout's own for this machine, or beside the bundle. */
+export function spawnHelperPath(): string {
+  const beside = join(import.meta.dirname, "thaw-spawn");
+  if (existsSync(beside)) return beside;
+  return join(import.meta.dirname, "..", "native", `linux-${process.arch}`, "thaw-spawn");
 }

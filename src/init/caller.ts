@@ -9,6 +9,8 @@ import type { Settings } from "./settings.ts";
 export interface Caller {
   /** The account of the request. Throws `unauthenticated` when there is none. */
   user(): User;
+  /** Throws `unauthenticated` when the request names an account that does not exist. */
+  verify(): void;
   /** The account called `name`, or the default user when absent. Throws `unauthenticated`. */
   userNamed(name: string | undefined): User;
   /** Where an empty path leads; `undefined` means the user's home. */
@@ -25,6 +27,9 @@ export function callerOf(settings: Settings, users: Users, username: string | un
   return {
     user: () => userNamed(username),
     userNamed,
+    verify: () => {
+      if (username !== undefined) known(users, username, "username");
+    },
     get workdir() {
       return settings.defaultWorkdir;
     },

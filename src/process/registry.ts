@@ -95,6 +95,7 @@ export class ProcessRegistry {
       await spawned.executed;
     } catch (reason) {
       process.abandon();
+      await exited;
       throw startError(options, reason);
     }
     this.#retention.replace(spawned.pid, tag);

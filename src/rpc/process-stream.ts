@@ -32,10 +32,13 @@ const IDENTITY = /^(?:identity)?$/i;
 export class ProcessStream {
   readonly #parts: ProcessParts;
   readonly #stalls: StallWatch;
+  readonly #shutdown: AbortSignal;
 
-  constructor(parts: ProcessParts, stalls: StallWatch) {
+  /** `shutdown` aborts with the error that open streams end with. */
+  constructor(parts: ProcessParts, stalls: StallWatch, shutdown: AbortSignal) {
     this.#parts = parts;
     this.#stalls = stalls;
+    this.#shutdown = shutdown;
   }
 
   /** Whether this request is one of the two, in a form served here. */
@@ -56,6 +59,7 @@ export class ProcessStream {
     response.setHeader("Content-Type", `application/connect+${codec}`);
     const closed = new Promise<void>((resolve) => response.once("close", resolve));
     try {
+      call.caller.verify();
       const headers = new Headers(headersOf(request, ["keepalive-ping-interval"]));
       const keepaliveMs = keepaliveIntervalMs(headers);
       const timeoutMs = timeoutOf(request);
@@ -69,7 +73,10 @@ export class ProcessStream {
         stalls: this.#stalls,
       });
       using _deadline = this.#deadline(request, timeoutMs, writer);
+      const onShutdown = () => writer.fail(toConnectError(this.#shutdown.reason));
+      this.#shutdown.addEventListener("abort", onShutdown);
       await closed;
+      this.#shutdown.removeEventListener("abort", onShutdown);
     } catch (reason) {
       if (!call.signal.aborted) response.end(endFrame(toConnectError(reason)));
     }

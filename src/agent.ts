@@ -1,0 +1,99 @@
+import { userInfo } from "node:os";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Process } from "../gen/process/process_pb.js";
+import { type AgentConfig, ENVD_VERSION } from "./config.ts";
+import { endpoints } from "./http/endpoints.ts";
+import { Settings } from "./init/settings.ts";
+import type { Logger } from "./log.ts";
+import { StallWatch } from "./net/progress.ts";
+import { Server } from "./net/server.ts";
+import { ProcessRegistry } from "./process/registry.ts";
+import { Admission } from "./rpc/admission.ts";
+import { serveConnect } from "./rpc/connect.ts";
+import { ProcessStream } from "./rpc/process-stream.ts";
+import { Router } from "./rpc/router.ts";
+import { processService } from "./services/process.ts";
+import { Users } from "./system/users.ts";
+
+/** How long open calls and programs get to end when the agent closes, in ms. */
+const CLOSE_GRACE_MS = 2_000;
+
+/** A running agent. */
+export interface Agent extends AsyncDisposable {
+  /** Where it listens, as in `http://127.0.0.1:49983`. */
+  readonly url: string;
+  readonly port: number;
+  /** Open connections. */
+  connections(): number;
+  /**
+   * Ends the agent: takes nothing more, ends calls as unavailable, ends programs, closes
+   * connections. What has not ended after `graceMs` (default 2,000) is cut. Again, it does nothing.
+   */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Builds every part, top to bottom, and listens. Rejects when the port cannot be bound. */
+export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
+  const users = new Users();
+  const settings = createSettings(config);
+  const shutdown = new AbortController();
+  const processes = new ProcessRegistry({
+    spawnHelper: config.spawnHelper,
+    cgroupProcs: () => undefined,
+    softFileLimit: config.softFileLimit,
+  });
+  const processParts = { processes, settings, searchPath: config.searchPath };
+  const stalls = new StallWatch(config.stallTimeoutMs);
+  const router = new Router({
+    endpoints: endpoints({ version: ENVD_VERSION }),
+    raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
+    ...serveConnect({
+      services: [{ service: Process, implementation: processService(processParts) }],
+      settings,
+      users,
+      shutdown: shutdown.signal,
+      log,
+    }),
+    admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),
+    settings,
+    users,
+    log,
+  });
+  const server = new Server({
+    host: config.host,
+    port: config.port,
+    tls: config.tls,
+    sniffTimeoutMs: config.sniffTimeoutMs,
+    log,
+    onRequest: router.handle,
+  });
+  const port = await server.listen();
+  let closing: Promise<void> | undefined;
+  const closeAll = async (graceMs: number) => {
+    shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
+    await Promise.all([server.close(graceMs), processes.close(graceMs)]);
+  };
+  const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
+  return {
+    url: `${config.tls === undefined ? "http" : "https"}://${urlHost(config.host)}:${port}`,
+    port,
+    connections: () => server.tracker.list().length,
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+function createSettings(config: AgentConfig): Settings {
+  const settings = new Settings();
+  settings.accessToken = config.accessToken;
+  // Only root can start programs as somebody else.
+  if (process.geteuid?.() !== 0) settings.defaultUser = userInfo().username;
+  const prefix = config.dialect === "wrenn" ? "WRENN" : "E2B";
+  settings.internalVariables.set(`${prefix}_SANDBOX`, config.isNotFc ? "false" : "true");
+  return settings;
+}
+
+/** An address as a URL shows it. */
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,232 @@
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import http2, { type ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { Logger } from "../log.ts";
+import { type Protocol, sniff } from "./sniff.ts";
+import { type Connection, Tracker } from "./tracker.ts";
+
+/** What the server is made with. */
+export interface ServerOptions {
+  host: string;
+  port: number;
+  /** Certificate and key in PEM; given, TLS is spoken on the same port. */
+  tls?: { cert: string; key: string } | undefined;
+  /** How long a connection may take to show what it speaks, in ms. Default 10,000. */
+  sniffTimeoutMs?: number | undefined;
+  log: Logger;
+  /** Answers a request. HTTP/2 requests come through Node's compatibility layer. */
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+const SNIFF_TIMEOUT_MS = 10_000;
+/** Header blocks must arrive within this; bodies may take as long as they need. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** Idle connections stay longer than the proxy in front keeps them (620 s). */
+const KEEP_ALIVE_MS = 640_000;
+
+/** Windows that let one upload use the whole link, and bounds that no honest client meets. */
+const HTTP2_OPTIONS: http2.ServerOptions = {
+  settings: {
+    initialWindowSize: 8 * 1024 * 1024,
+    maxFrameSize: 1024 * 1024,
+    maxConcurrentStreams: 2_000,
+    enablePush: false,
+  },
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  maxSettings: 32,
+  maxOutstandingPings: 10,
+  maxHeaderListPairs: 200,
+  maxSessionMemory: 64,
+};
+const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
+
+/**
+ * One port that speaks HTTP/1.1, HTTP/2 with prior knowledge, and both over TLS. The HTTP/1
+ * server owns the port, as its time-outs work for its own connections only; every connection is
+ * looked at first and handed to whom it speaks to.
+ */
+export class Server {
+  readonly tracker = new Tracker();
+  readonly #options: ServerOptions;
+  readonly #http1: http.Server;
+  readonly #http2: http2.Http2Server;
+  readonly #tls: tls.Server | undefined;
+  readonly #acceptHttp1: (socket: Socket) => void;
+  readonly #connections = new WeakMap<object, Connection>();
+  /** Connections that speak TLS, by their peer: the encrypted socket does not name its carrier. */
+  readonly #handshakes = new Map<string, Connection>();
+  /** The connection whose session is being made: the session event does not name its socket. */
+  #opening: Connection | undefined;
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#http1 = http.createServer({
+      requestTimeout: 0,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 1_000,
+      noDelay: true,
+    });
+    this.#acceptHttp1 = this.#http1.listeners("connection")[0] as (socket: Socket) => void;
+    this.#http1.removeAllListeners("connection");
+    this.#http1.on("connection", (socket: Socket) => this.#accept(socket));
+    this.#http1.on("request", (request, response) => {
+      this.#answer(this.#connections.get(request.socket), request, response);
+    });
+    this.#http1.on("clientError", onClientError);
+    this.#http2 = http2.createServer(HTTP2_OPTIONS);
+    this.#http2.on("session", (session) => this.#onSession(session));
+    this.#http2.on("request", (request, response) => {
+      const { session } = request.stream;
+      this.#answer(
+        session === undefined ? undefined : this.#connections.get(session),
+        request as unknown as IncomingMessage,
+        response as unknown as ServerResponse,
+      );
+    });
+    if (options.tls !== undefined) this.#tls = this.#createTls(options.tls);
+  }
+
+  /** Begins to accept. Rejects when the address cannot be bound. Resolves with the bound port. */
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#http1.once("error", reject);
+      this.#http1.listen(this.#options.port, this.#options.host, () => {
+        this.#http1.off("error", reject);
+        const address = this.#http1.address();
+        resolve(typeof address === "object" && address !== null ? address.port : 0);
+      });
+    });
+  }
+
+  /** Stops accepting, lets open requests finish, and cuts what is left after `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
+    await this.tracker.close(graceMs);
+    await closed;
+  }
+
+  #createTls({ cert, key }: { cert: string; key: string }): tls.Server {
+    const server = tls.createServer({
+      cert,
+      key,
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: HEADERS_TIMEOUT_MS,
+    });
+    server.on("secureConnection", (socket) => {
+      const connection = this.#handshakes.get(peerOf(socket));
+      if (connection === undefined) {
+        socket.destroy();
+        return;
+      }
+      connection.isEncrypted = true;
+      socket.on("error", () => {});
+      this.#hand(connection, socket, socket.alpnProtocol === "h2" ? "h2" : "http1");
+    });
+    server.on("tlsClientError", (reason, socket) => {
+      this.#options.log.debug({ err: reason }, "TLS handshake failed");
+      socket.destroy();
+    });
+    return server;
+  }
+
+  #accept(socket: Socket): void {
+    const connection = this.tracker.add(socket);
+    socket.on("error", () => {});
+    const refuse = (why: string) => {
+      this.#options.log.info({ remote: connection.remoteAddress }, `connection refused: ${why}`);
+      socket.destroy();
+    };
+    const timer = setTimeout(
+      () => refuse("it did not show what it speaks"),
+      this.#options.sniffTimeoutMs ?? SNIFF_TIMEOUT_MS,
+    );
+    let head = Buffer.alloc(0);
+    const look = () => {
+      const more = socket.read() as Buffer | null;
+      if (more !== null) head = Buffer.concat([head, more]);
+      const protocol = sniff(head);
+      if (protocol === undefined) return;
+      settle();
+      if (protocol === "unknown") refuse("it speaks neither HTTP nor TLS");
+      else if (protocol === "tls" && this.#tls === undefined) refuse("TLS needs a certificate");
+      else {
+        socket.unshift(head);
+        this.#hand(connection, socket, protocol);
+      }
+    };
+    const gone = () => {
+      settle();
+      socket.destroy();
+    };
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off("readable", look);
+      socket.off("end", gone);
+      socket.off("close", settle);
+    };
+    socket.on("readable", look);
+    socket.once("end", gone);
+    socket.once("close", settle);
+  }
+
+  #hand(connection: Connection, socket: Socket, protocol: Protocol): void {
+    this.#connections.set(socket, connection);
+    if (protocol === "tls") {
+      const peer = peerOf(socket);
+      this.#handshakes.set(peer, connection);
+      socket.once("close", () => this.#handshakes.delete(peer));
+      this.#tls?.emit("connection", socket);
+      return;
+    }
+    connection.protocol = protocol === "h2" ? "h2" : "http1";
+    if (protocol === "h2") {
+      socket.allowHalfOpen = false;
+      this.#opening = connection;
+      this.#http2.emit("connection", socket);
+      this.#opening = undefined;
+      return;
+    }
+    connection.retire = () => {
+      if (connection.isIdle) socket.end();
+    };
+    this.#acceptHttp1.call(this.#http1, socket);
+  }
+
+  #onSession(session: ServerHttp2Session): void {
+    session.on("error", (reason) => this.#options.log.debug({ err: reason }, "session failed"));
+    session.on("stream", (stream) => stream.on("error", () => {}));
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    const connection = this.#opening;
+    if (connection === undefined) return;
+    this.#connections.set(session, connection);
+    connection.retire = () => session.close();
+  }
+
+  #answer(
+    connection: Connection | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const done = connection?.begin();
+    request.on("error", () => {});
+    response.on("error", () => {});
+    response.once("close", () => {
+      done?.();
+    });
+    this.#options.onRequest(request, response);
+  }
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
+/** A request that no parser takes is answered when that is possible, and never kept. */
+function onClientError(_reason: Error, socket: Duplex): void {
+  if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+  else socket.destroy();
+}

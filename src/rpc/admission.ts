@@ -1,0 +1,82 @@
+import { timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { HttpError } from "../http/endpoint.ts";
+import type { Settings } from "../init/settings.ts";
+
+/** Exact method and path of the requests that need no token. Signed file URLs prove themselves. */
+const EXEMPT = new Set([
+  "GET /health",
+  "GET /files",
+  "POST /files",
+  "POST /init",
+  "POST /snapshot/prepare",
+]);
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\]|::1)$/i;
+
+/** Decides which requests are answered at all. */
+export class Admission {
+  readonly #settings: Settings;
+  readonly #guardHost: string | undefined;
+
+  /** `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing. */
+  constructor(settings: Settings, guardHost: string | undefined) {
+    this.#settings = settings;
+    this.#guardHost = guardHost;
+  }
+
+  /** Throws the `HttpError` that refuses `request`. */
+  check(request: IncomingMessage, path: string): void {
+    if (this.#guardHost !== undefined && !this.#hasToken(request)) this.#checkHost(request);
+    if (this.#settings.accessToken === undefined) return;
+    if (EXEMPT.has(`${request.method} ${path}`) || this.#hasToken(request)) return;
+    throw new HttpError(
+      401,
+      "unauthorized access, please provide a valid access token or method signing if supported",
+    );
+  }
+
+  #hasToken(request: IncomingMessage): boolean {
+    const { accessToken } = this.#settings;
+    const given = request.headers["x-access-token"];
+    return accessToken !== undefined && typeof given === "string" && isEqual(given, accessToken);
+  }
+
+  /**
+   * A page of a foreign site can send requests to this machine's loopback, by its own origin or by
+   * a name that resolves there.
+   */
+  #checkHost({ headers }: IncomingMessage): void {
+    const host = hostnameOf(String(headers[":authority"] ?? headers.host ?? ""));
+    if (host !== "" && !this.#isOurs(host)) {
+      throw new HttpError(403, `host "${host}" is not the address this agent is bound to`);
+    }
+    const { origin } = headers;
+    if (origin === undefined || this.#isOurs(hostnameOf(origin.replace(/^\w+:\/\//, "")))) return;
+    throw new HttpError(403, `origin "${origin}" needs the access token`);
+  }
+
+  #isOurs(host: string): boolean {
+    return LOOPBACK.test(host) || host === this.#guardHost;
+  }
+}
+
+/** Compares in a time that does not tell how much of a guess was right. */
+export function isEqual(one: string, other: string): boolean {
+  const a = Buffer.from(one);
+  const b = Buffer.from(other);
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** The user a Basic header names; a header that cannot be read names nobody. */
+export function basicUser(authorization: string | undefined): string | undefined {
+  const encoded = /^Basic\s+([A-Za-z0-9+/=_-]+)\s*$/i.exec(authorization ?? "")?.[1];
+  if (encoded === undefined) return undefined;
+  const credentials = Buffer.from(encoded, "base64").toString("utf8");
+  const colon = credentials.indexOf(":");
+  return colon < 0 ? undefined : credentials.slice(0, colon);
+}
+
+function hostnameOf(authority: string): string {
+  return authority.replace(/:\d*$/, "").toLowerCase();
+}

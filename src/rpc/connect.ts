@@ -1,0 +1,82 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { DescService } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  createContextValues,
+  type Interceptor,
+  type ServiceImpl,
+} from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { callerOf } from "../init/caller.ts";
+import type { Settings } from "../init/settings.ts";
+import type { Logger } from "../log.ts";
+import { callerKey } from "../services/caller-key.ts";
+import type { Users } from "../system/users.ts";
+import { basicUser } from "./admission.ts";
+import { errorInterceptor } from "./errors.ts";
+import { MESSAGE_BYTES } from "./process-stream.ts";
+import { registerReflection } from "./reflection.ts";
+
+/** What the RPCs are served with. */
+export interface ConnectParts {
+  /** Each service and what speaks for it. */
+  services: readonly { service: DescService; implementation: ServiceImpl<DescService> }[];
+  settings: Settings;
+  users: Users;
+  /** Aborts with the error that open calls end with. */
+  shutdown: AbortSignal;
+  log: Logger;
+}
+
+/** Serves every RPC over Connect, gRPC and gRPC-Web, with reflection. */
+export function serveConnect(parts: ConnectParts): {
+  rpc: (request: IncomingMessage, response: ServerResponse) => void;
+  rpcPaths: ReadonlySet<string>;
+} {
+  const { services, settings, users, shutdown, log } = parts;
+  const adapter = connectNodeAdapter({
+    routes: (router: ConnectRouter) => {
+      for (const { service, implementation } of services) router.service(service, implementation);
+      registerReflection(
+        router,
+        services.map(({ service }) => service),
+      );
+    },
+    contextValues: ({ headers }) =>
+      createContextValues().set(
+        callerKey,
+        callerOf(settings, users, basicUser(headers.authorization)),
+      ),
+    interceptors: [errorInterceptor(log), verifyCaller],
+    readMaxBytes: MESSAGE_BYTES,
+    shutdownSignal: shutdown,
+  });
+  const all = [...services.map(({ service }) => service), ServerReflection, ServerReflectionAlpha];
+  return {
+    rpc: (request, response) => {
+      wakeWhenGone(response);
+      adapter(request, response);
+    },
+    rpcPaths: new Set(
+      all.flatMap(({ typeName, methods }) => methods.map(({ name }) => `/${typeName}/${name}`)),
+    ),
+  };
+}
+
+/** A user that does not exist is refused even where the user is not needed. */
+const verifyCaller: Interceptor = (next) => async (request) => {
+  request.contextValues.get(callerKey).verify();
+  return await next(request);
+};
+
+/**
+ * A handler that waits for a slow peer is only woken when the peer reads on; one that has gone
+ * never does, and the handler would hold what it has for ever.
+ */
+function wakeWhenGone(response: ServerResponse): void {
+  response.once("close", () => {
+    if (response.listenerCount("drain") > 0) response.emit("drain");
+  });
+}

@@ -1,0 +1,115 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Endpoint, type HttpCall, HttpError, sendError } from "../http/endpoint.ts";
+import { callerOf } from "../init/caller.ts";
+import type { Settings } from "../init/settings.ts";
+import type { Logger } from "../log.ts";
+import type { Users } from "../system/users.ts";
+import { type Admission, basicUser } from "./admission.ts";
+import { answerCors } from "./cors.ts";
+
+/** Requests that are served by hand, before anything else sees them. */
+export interface RawRoute {
+  matches(request: IncomingMessage): boolean;
+  handle(request: IncomingMessage, response: ServerResponse, call: HttpCall): Promise<void>;
+}
+
+/** What the router leads to. */
+export interface RouterParts {
+  /** By method and path, as in `GET /health`. */
+  endpoints: ReadonlyMap<string, Endpoint>;
+  raw: readonly RawRoute[];
+  /** Answers every RPC. */
+  rpc: (request: IncomingMessage, response: ServerResponse) => void;
+  /** The paths of every RPC. */
+  rpcPaths: ReadonlySet<string>;
+  admission: Admission;
+  settings: Settings;
+  users: Users;
+  log: Logger;
+}
+
+/** Leads each request to who answers it. Whatever a request holds, it is answered and survived. */
+export class Router {
+  readonly #parts: RouterParts;
+  readonly #paths: ReadonlySet<string>;
+
+  constructor(parts: RouterParts) {
+    this.#parts = parts;
+    this.#paths = new Set([...parts.endpoints.keys()].map((key) => key.split(" ")[1] ?? ""));
+  }
+
+  /** Answers `request`. Never throws. */
+  readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
+    try {
+      this.#route(request, response);
+    } catch (reason) {
+      this.#fail(response, reason);
+    }
+  };
+
+  #route(request: IncomingMessage, response: ServerResponse): void {
+    const { path, query } = targetOf(request);
+    if (answerCors(request, response)) return;
+    this.#parts.admission.check(request, path);
+    if (this.#parts.rpcPaths.has(path)) {
+      this.#routeRpc(request, response, query);
+      return;
+    }
+    const endpoint = this.#parts.endpoints.get(`${request.method} ${path}`);
+    if (endpoint === undefined) throw this.#noEndpoint(path, response);
+    const call = this.#callOf(request, response, query);
+    endpoint(request, response, call).catch((reason: unknown) => this.#fail(response, reason));
+  }
+
+  #routeRpc(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {
+    const raw = this.#parts.raw.find((route) => route.matches(request));
+    if (raw === undefined) {
+      checkAuthority(request);
+      this.#parts.rpc(request, response);
+      return;
+    }
+    const call = this.#callOf(request, response, query);
+    raw.handle(request, response, call).catch((reason: unknown) => this.#fail(response, reason));
+  }
+
+  #callOf(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): HttpCall {
+    const gone = new AbortController();
+    response.once("close", () => gone.abort());
+    const { settings, users } = this.#parts;
+    const caller = callerOf(settings, users, basicUser(request.headers.authorization));
+    return { query, signal: gone.signal, caller };
+  }
+
+  #noEndpoint(path: string, response: ServerResponse): HttpError {
+    if (!this.#paths.has(path)) return new HttpError(404, "404 page not found", "text");
+    const methods = [...this.#parts.endpoints.keys()]
+      .filter((key) => key.endsWith(` ${path}`))
+      .map((key) => key.split(" ")[0]);
+    response.setHeader("Allow", methods.join(", "));
+    return new HttpError(405, "", "empty");
+  }
+
+  #fail(response: ServerResponse, reason: unknown): void {
+    if (reason instanceof HttpError) {
+      sendError(response, reason);
+      return;
+    }
+    this.#parts.log.error({ err: reason }, "a request failed by a bug");
+    sendError(response, new HttpError(500, "internal error"));
+  }
+}
+
+/** Splits the request target. Absolute targets, which proxies send, lose their origin. */
+function targetOf(request: IncomingMessage): { path: string; query: URLSearchParams } {
+  const target = (request.url ?? "").replace(/^https?:\/\/[^/?]*/i, "") || "/";
+  const mark = target.indexOf("?");
+  const path = mark < 0 ? target : target.slice(0, mark);
+  return { path, query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)) };
+}
+
+/** The stock adapter makes a URL of the authority, and one that is none would end the process. */
+function checkAuthority({ headers }: IncomingMessage): void {
+  const authority = String(headers[":authority"] ?? headers.host ?? "");
+  if (URL.canParse(`http://${authority}`)) return;
+  throw new HttpError(400, `"${authority}" is not a host`);
+}
