@@ -58,9 +58,9 @@ class Form implements Sink {
 
   constructor(boundary: string, onPart: (part: Part) => Promise<void>) {
     this.#onPart = onPart;
-    // The types do not know the option for the parts.
+    // Apart, as the types do not know the option for the parts.
     const options = { boundary, partHwm: WAITING_BYTES, highWaterMark: WAITING_BYTES };
-    this.#parser = new Dicer(options as Dicer.Config);
+    this.#parser = new Dicer(options);
     this.#parser
       .on("part", (stream) => this.#add(stream))
       .on("finish", () => {
