@@ -15,6 +15,8 @@ export interface Agent extends AsyncDisposable {
 export interface ThawOptions {
   /** Further flags of `thaw serve`. */
   flags?: readonly string[];
+  /** The launcher; default that of `npm run build`. */
+  launcher?: string | undefined;
   /** Variables besides those of the benchmark. */
   environment?: Record<string, string>;
 }
@@ -23,12 +25,10 @@ export interface ThawOptions {
 export const LAUNCHER = fileURLToPath(new URL("../dist/thaw", import.meta.url));
 
 /** Starts thaw as a process of its own on a free port. */
-export async function startThaw({
-  flags = [],
-  environment = {},
-}: ThawOptions = {}): Promise<Agent> {
+export async function startThaw(options: ThawOptions = {}): Promise<Agent> {
+  const { flags = [], environment = {}, launcher = LAUNCHER } = options;
   const helper = await startHelper({
-    command: LAUNCHER,
+    command: launcher,
     args: ["serve", "--no-token", "--port", "0", ...flags],
     environment,
     ready: /(http:\/\/[^\s#"]+)/,

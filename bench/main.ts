@@ -1,27 +1,35 @@
 /**
- * `npm run bench -- [--url URL] [--token TOKEN] [--only exec,stdout,…] [--quick] [--rounds N]`:
- * measures an envd-compatible agent, or thaw itself when no URL is given.
+ * `npm run bench -- [--url URL] [--token TOKEN] [--thaw LAUNCHER] [--only exec,stdout,…] [--quick]
+ * [--rounds N]`: measures an envd-compatible agent, or thaw itself when no URL is given.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { LAUNCHER, runningAgent, startThaw } from "./agent.ts";
+import { LAUNCHER, runningAgent, startThaw, type ThawOptions } from "./agent.ts";
 import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { idle } from "./idle.ts";
 import { output } from "./output.ts";
 import type { Question } from "./question.ts";
-import { start } from "./start.ts";
+import { start as startUp } from "./start.ts";
 import { viewer } from "./stopped-viewer.ts";
 import { printAnswer } from "./table.ts";
 
-const QUESTIONS: Record<string, Question> = { exec, stdout: output, files, idle, start, viewer };
+const QUESTIONS: Record<string, Question> = {
+  exec,
+  stdout: output,
+  files,
+  idle,
+  start: startUp,
+  viewer,
+};
 
 const { values } = parseArgs({
   options: {
     url: { type: "string" },
     token: { type: "string" },
+    thaw: { type: "string" },
     only: { type: "string" },
     rounds: { type: "string" },
     quick: { type: "boolean", default: false },
@@ -34,10 +42,12 @@ if (unknown.length > 0) {
   console.error(`unknown: ${unknown.join(", ")}; there are ${Object.keys(QUESTIONS).join(", ")}`);
   process.exit(2);
 }
-if (values.url === undefined && !existsSync(LAUNCHER)) {
+const isOurs = values.url === undefined;
+if (isOurs && values.thaw === undefined && !existsSync(LAUNCHER)) {
   execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" });
 }
 
+const start = (options: ThawOptions) => startThaw({ launcher: values.thaw, ...options });
 const begin = performance.now();
 const cpu = cpus();
 console.log(`${cpu.length} x ${cpu[0]?.model ?? "unknown"}, Node ${process.versions.node}`);
@@ -46,10 +56,10 @@ let missed = 0;
 for (const name of names) {
   // A fresh agent for each question, so that none inherits what another left on the heap.
   await using agent =
-    values.url === undefined ? await startThaw() : runningAgent(values.url, values.token);
+    values.url === undefined ? await start({}) : runningAgent(values.url, values.token);
   const answer = await (QUESTIONS[name] as Question)({
     agent,
-    startAnother: values.url === undefined ? startThaw : undefined,
+    startAnother: isOurs ? start : undefined,
     isQuick: values.quick,
     rounds: Number(values.rounds ?? 5),
   });
