@@ -33,6 +33,10 @@ export interface AgentConfig {
   runDir: string;
   /** The hosts file that `/init` edits. Default /etc/hosts. */
   hostsFile: string;
+  /** Whether `/init` may set the machine's clock. Default: only called as `envd`. */
+  setsClock: boolean;
+  /** A directory on the file system that `/fsfreeze` stops. Default /. */
+  frozenPath: string;
   /** The CA bundle that `/init` appends to. Default /etc/ssl/certs/ca-certificates.crt. */
   caBundleFile: string;
   /** Where the installed CA is kept. Default /usr/local/share/ca-certificates/e2b-ca.crt. */
@@ -65,6 +69,8 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
     hostsFile: "/etc/hosts",
+    setsClock: persona === "envd",
+    frozenPath: "/",
     caBundleFile: "/etc/ssl/certs/ca-certificates.crt",
     caExtraFile: "/usr/local/share/ca-certificates/e2b-ca.crt",
     sniffTimeoutMs: 10_000,

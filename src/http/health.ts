@@ -1,0 +1,12 @@
+import type { Init } from "../init/init.ts";
+import type { Dialect } from "../init/settings.ts";
+import { type Endpoint, sendJson, sendNothing } from "./endpoint.ts";
+
+/** `GET /health`: the agent lives. After a restore it is also what wakes the guest. */
+export function health(parts: { version: string; dialect: Dialect; init: Init }): Endpoint {
+  return async (_request, response) => {
+    parts.init.wake();
+    if (parts.dialect === "wrenn") sendJson(response, 200, { version: parts.version });
+    else sendNothing(response);
+  };
+}
