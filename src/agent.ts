@@ -3,9 +3,12 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { Process } from "../gen/process/process_pb.js";
 import { type AgentConfig, ENVD_VERSION } from "./config.ts";
 import { endpoints } from "./http/endpoints.ts";
+import type { GuardResponse } from "./http/response-body.ts";
+import { Init } from "./init/init.ts";
+import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
-import type { Logger } from "./log.ts";
-import { StallWatch } from "./net/progress.ts";
+import { type Logger, outputOf } from "./log.ts";
+import { StallWatch, watchResponse } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
 import { ProcessRegistry } from "./process/registry.ts";
 import { Admission } from "./rpc/admission.ts";
@@ -13,7 +16,12 @@ import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
 import { processService } from "./services/process.ts";
+import { Cgroups } from "./system/cgroups.ts";
+import { systemClock } from "./system/clock.ts";
+import { FileSystemFreeze } from "./system/file-system-freeze.ts";
+import { Metrics } from "./system/metrics.ts";
 import { Users } from "./system/users.ts";
+import { WorkloadFreezer } from "./system/workload-freezer.ts";
 
 /** How long open calls and programs get to end when the agent closes, in ms. */
 const CLOSE_GRACE_MS = 2_000;
@@ -36,16 +44,27 @@ export interface Agent extends AsyncDisposable {
 export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
   const users = new Users();
   const settings = createSettings(config);
+  const control = createControl(config, settings, log);
   const shutdown = new AbortController();
   const processes = new ProcessRegistry({
     spawnHelper: config.spawnHelper,
-    cgroupProcs: () => undefined,
+    cgroupProcs: (kind) => control.cgroups.procsFile(kind),
     softFileLimit: config.softFileLimit,
   });
   const processParts = { processes, settings, searchPath: config.searchPath };
   const stalls = new StallWatch(config.stallTimeoutMs);
   const router = new Router({
-    endpoints: endpoints({ version: ENVD_VERSION }),
+    endpoints: endpoints({
+      version: ENVD_VERSION,
+      dialect: config.dialect,
+      settings,
+      ...control,
+      guard: (response, writtenBytes, onStall) => {
+        const watched = watchResponse({ response, writtenBytes, onStall });
+        return { note: () => stalls.note(watched), forget: () => stalls.forget(watched) };
+      },
+      onMetadataLost: (path) => log.warn({ path }, "the filesystem keeps no metadata"),
+    }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
       services: [{ service: Process, implementation: processService(processParts) }],
@@ -68,10 +87,14 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     onRequest: router.handle,
   });
   const port = await server.listen();
+  control.init.start();
   let closing: Promise<void> | undefined;
   const closeAll = async (graceMs: number) => {
     shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
+    // What is frozen does not take its leave.
+    await control.freezer.close();
     await Promise.all([server.close(graceMs), processes.close(graceMs)]);
+    await control.close();
   };
   const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
   return {
@@ -83,13 +106,37 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   };
 }
 
+function guardWith(stalls: StallWatch): GuardResponse {
+  return (response, writtenBytes, onStall) => {
+    const watched = watchResponse({ response, writtenBytes, onStall });
+    return { note: () => stalls.note(watched), forget: () => stalls.forget(watched) };
+  };
+}
+
+/** What the host does with the guest as a whole. */
+function createControl(config: AgentConfig, settings: Settings, log: Logger) {
+  const cgroups = new Cgroups(config.cgroupRoot, config.noCgroups, log);
+  cgroups.prepare();
+  const freezer = new WorkloadFreezer(cgroups, log);
+  const output = outputOf(log);
+  const quiet = { hold: () => output?.hold(), release: () => output?.release() };
+  const fileSystem = new FileSystemFreeze(quiet, config.frozenPath);
+  const logExport = new LogExport();
+  if (!config.isNotFc) output?.copyTo((line) => logExport.write(line));
+  const clock = config.setsClock ? systemClock : undefined;
+  const init = new Init({ config, settings, freezer, clock, log, logExport });
+  const close = async () => {
+    output?.copyTo(undefined);
+    await Promise.all([init.close(), freezer.close(), fileSystem.close()]);
+  };
+  return { cgroups, freezer, fileSystem, metrics: new Metrics(), init, close };
+}
+
 function createSettings(config: AgentConfig): Settings {
   const settings = new Settings();
   settings.accessToken = config.accessToken;
   // Only root can start programs as somebody else.
   if (process.geteuid?.() !== 0) settings.defaultUser = userInfo().username;
-  const prefix = config.dialect === "wrenn" ? "WRENN" : "E2B";
-  settings.internalVariables.set(`${prefix}_SANDBOX`, config.isNotFc ? "false" : "true");
   return settings;
 }
 

@@ -1,13 +1,63 @@
-import { type Endpoint, sendNothing } from "./endpoint.ts";
+import type { Init } from "../init/init.ts";
+import type { Dialect, Settings } from "../init/settings.ts";
+import type { FileSystemFreeze } from "../system/file-system-freeze.ts";
+import type { Metrics } from "../system/metrics.ts";
+import type { WorkloadFreezer } from "../system/workload-freezer.ts";
+import { collapse } from "./collapse.ts";
+import { composeFiles } from "./compose.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { envs } from "./envs.ts";
+import { readFiles } from "./files-read.ts";
+import { writeFiles } from "./files-write.ts";
+import { freeze, unfreeze } from "./freeze.ts";
+import { fsfreeze, fsthaw } from "./fsfreeze.ts";
+import { health } from "./health.ts";
+import { init } from "./init.ts";
+import { metrics } from "./metrics.ts";
+import type { GuardResponse } from "./response-body.ts";
+import { snapshotPrepare } from "./snapshot-prepare.ts";
+import { upgrade } from "./upgrade.ts";
 
 /** What the plain HTTP paths speak for. */
 export interface EndpointParts {
   version: string;
+  dialect: Dialect;
+  settings: Settings;
+  init: Init;
+  metrics: Metrics;
+  freezer: WorkloadFreezer;
+  fileSystem: FileSystemFreeze;
+  /** Ends answers that their client has stopped to read. */
+  guard?: GuardResponse;
+  /** Told the path of an uploaded file whose filesystem keeps no metadata. */
+  onMetadataLost?: (path: string) => void;
 }
 
 /** Every plain HTTP path of the contract, by method and path. */
-export function endpoints(_parts: EndpointParts): Map<string, Endpoint> {
+export function endpoints(parts: EndpointParts): Map<string, Endpoint> {
   return new Map<string, Endpoint>([
-    ["GET /health", async (_request, response) => sendNothing(response)],
+    ["GET /health", health(parts)],
+    ["GET /metrics", metrics(parts)],
+    ["GET /envs", envs(parts)],
+    ["POST /init", init(parts)],
+    ["GET /files", readFiles(parts)],
+    ["POST /files", writeFiles(parts)],
+    ["POST /files/compose", composeFiles(parts)],
+    ...(parts.dialect === "wrenn" ? wrennOnly(parts) : e2bOnly(parts)),
   ]);
+}
+
+function wrennOnly(parts: EndpointParts): [string, Endpoint][] {
+  return [["POST /snapshot/prepare", snapshotPrepare(parts)]];
+}
+
+function e2bOnly(parts: EndpointParts): [string, Endpoint][] {
+  return [
+    ["POST /freeze", freeze(parts)],
+    ["POST /unfreeze", unfreeze(parts)],
+    ["POST /fsfreeze", fsfreeze(parts)],
+    ["POST /fsthaw", fsthaw(parts)],
+    ["POST /collapse", collapse()],
+    ["POST /upgrade", upgrade()],
+  ];
 }

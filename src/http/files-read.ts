@@ -7,12 +7,19 @@ import { contentDisposition } from "./content-disposition.ts";
 import { type Endpoint, type HttpCall, HttpError } from "./endpoint.ts";
 import { authorize, locate, lookUpUser, usernameOf } from "./file-caller.ts";
 import { toHttpError } from "./file-errors.ts";
-import { ClientGone, cutOff } from "./response-body.ts";
+import { ClientGone, cutOff, type GuardResponse, ResponseBody } from "./response-body.ts";
 import { sendGzipped } from "./send-gzipped.ts";
 import { sendPlain } from "./send-plain.ts";
 
+/** What the endpoint is made of. */
+export interface ReadFilesParts {
+  settings: Settings;
+  /** Ends the answer to a client that has stopped to read. Without one, it may wait for ever. */
+  guard?: GuardResponse | undefined;
+}
+
 /** `GET /files`: a regular file, whole or in ranges, as it is or gzipped. */
-export function readFiles({ settings }: { settings: Settings }): Endpoint {
+export function readFiles({ settings, guard }: ReadFilesParts): Endpoint {
   return async (request, response, call) => {
     try {
       const path = locateFile(request, call, settings);
@@ -24,7 +31,8 @@ export function readFiles({ settings }: { settings: Settings }): Endpoint {
         Vary: "Accept-Encoding",
         "Content-Disposition": contentDisposition(basename(path)),
       };
-      const answer = { request, response, headers, file, path, signal: call.signal };
+      using body = new ResponseBody(response, call.signal, guard);
+      const answer = { request, response, body, headers, file, path };
       await (encoding === "gzip" ? sendGzipped(answer) : sendPlain(answer));
     } catch (cause) {
       if (cause instanceof ClientGone) return;

@@ -10,33 +10,72 @@ export class ClientGone extends Error {
   }
 }
 
-/**
- * Writes `chunk` and resolves when it has been handed over, so that its memory may be used again.
- * The one place that waits for a client to take a body. Rejects with `ClientGone` when `signal`
- * aborts or the response closes.
- */
-export function writeChunk(
+/** Looks out for a client that has stopped to take what it is sent. */
+export interface StallGuard {
+  /** Called after every write. */
+  note(): void;
+  /** Called when nothing more is written. */
+  forget(): void;
+}
+
+/** Makes the guard of one response; `onStall` is called at most once. */
+export type GuardResponse = (
   response: ServerResponse,
-  chunk: Uint8Array,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (isWritten: boolean) => {
-      response.off("close", onGone);
-      signal.removeEventListener("abort", onGone);
-      if (isWritten) resolve();
-      else reject(new ClientGone());
-    };
-    const onGone = () => settle(false);
-    if (signal.aborted || response.destroyed) {
-      onGone();
-      return;
-    }
-    response.once("close", onGone);
-    signal.addEventListener("abort", onGone, { once: true });
-    // The callback, as "drain" may have come before one can listen for it.
-    response.write(chunk, (error) => settle(error === null || error === undefined));
-  });
+  writtenBytes: () => number,
+  onStall: () => void,
+) => StallGuard;
+
+/** Writes the body of one response. The one place that waits for a client to take a file. */
+export class ResponseBody implements Disposable {
+  readonly #response: ServerResponse;
+  readonly #signal: AbortSignal;
+  readonly #guard: StallGuard | undefined;
+  #writtenBytes = 0;
+
+  /** Aborting `signal` ends every wait, as does the end of the response. */
+  constructor(response: ServerResponse, signal: AbortSignal, guard: GuardResponse | undefined) {
+    this.#response = response;
+    this.#signal = signal;
+    const writtenBytes = () => this.#writtenBytes;
+    this.#guard = guard?.(response, writtenBytes, () => cutOff(response));
+  }
+
+  /**
+   * Writes `chunk` and resolves when it has been handed over, so that its memory may be used
+   * again. Rejects with `ClientGone` when nobody takes it any more.
+   */
+  write(chunk: Uint8Array): Promise<void> {
+    const response = this.#response;
+    const signal = this.#signal;
+    return new Promise((resolve, reject) => {
+      const settle = (isWritten: boolean) => {
+        response.off("close", onGone);
+        signal.removeEventListener("abort", onGone);
+        if (isWritten) resolve();
+        else reject(new ClientGone());
+      };
+      const onGone = () => settle(false);
+      if (signal.aborted || response.destroyed) {
+        onGone();
+        return;
+      }
+      response.once("close", onGone);
+      signal.addEventListener("abort", onGone, { once: true });
+      // The callback, as "drain" may have come before one can listen for it.
+      response.write(chunk, (error) => settle(error === null || error === undefined));
+      this.#writtenBytes += chunk.byteLength;
+      this.#guard?.note();
+    });
+  }
+
+  /** Writes `chunk`, if any, as the last one. What it takes until it has left is not waited for. */
+  end(chunk?: Uint8Array): void {
+    this.#response.end(chunk);
+  }
+
+  [Symbol.dispose](): void {
+    this.#guard?.forget();
+  }
 }
 
 /** Breaks off a response whose body cannot be what its headers promised. */

@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { constants, createGzip, gzip } from "node:zlib";
 import { typeByExtension, UNKNOWN_TYPE } from "./content-type.ts";
-import { ClientGone, writeChunk } from "./response-body.ts";
+import { ClientGone } from "./response-body.ts";
 import type { Answer } from "./send-plain.ts";
 
 /** Fast rather than small: guest and client are seldom far apart. */
@@ -11,7 +11,7 @@ const gzipWhole = promisify(gzip) as (bytes: Buffer, options: typeof GZIP) => Pr
 
 /** Sends the file gzipped. The packing itself happens on Node's thread pool. */
 export async function sendGzipped(answer: Answer): Promise<void> {
-  const { response, file, path, signal } = answer;
+  const { response, body, file, path } = answer;
   const headers = {
     ...answer.headers,
     "Content-Type": typeByExtension(path) ?? UNKNOWN_TYPE,
@@ -33,8 +33,8 @@ export async function sendGzipped(answer: Answer): Promise<void> {
     .then(() => void packer.end());
   filling.catch((cause: Error) => packer.destroy(cause));
   try {
-    for await (const packed of packer) await writeChunk(response, packed as Buffer, signal);
-    response.end();
+    for await (const packed of packer) await body.write(packed as Buffer);
+    body.end();
   } finally {
     packer.destroy();
     // The file must not be closed under a running read.

@@ -5,19 +5,18 @@ import { isRangeWanted, weighConditions } from "./conditions.ts";
 import { sniff, typeByExtension } from "./content-type.ts";
 import { HttpError } from "./endpoint.ts";
 import { type ByteRange, contentRange, parseRanges } from "./ranges.ts";
-import { writeChunk } from "./response-body.ts";
+import type { ResponseBody } from "./response-body.ts";
 
 /** A file on its way to a client. */
 export interface Answer {
   request: IncomingMessage;
   response: ServerResponse;
+  body: ResponseBody;
   /** What every answer carries; more is added. */
   headers: OutgoingHttpHeaders;
   file: OpenFile;
   /** The path that was asked for, which says more about the type than where its links lead. */
   path: string;
-  /** Aborts when the client is gone. */
-  signal: AbortSignal;
 }
 
 /**
@@ -61,21 +60,21 @@ export async function sendPlain(answer: Answer): Promise<void> {
 }
 
 async function sendRange(
-  { response, file, signal, headers }: Answer,
+  { response, body, file, headers }: Answer,
   status: number,
   range: ByteRange,
 ): Promise<void> {
   response.writeHead(status, { ...headers, "Content-Length": range.end - range.start });
   if (range.end <= file.head.length) {
-    response.end(file.head.subarray(range.start, range.end));
+    body.end(file.head.subarray(range.start, range.end));
     return;
   }
-  await file.forEachChunk(range, (chunk) => writeChunk(response, chunk, signal));
-  response.end();
+  await file.forEachChunk(range, (chunk) => body.write(chunk));
+  body.end();
 }
 
 async function sendRanges(
-  { response, file, signal, headers }: Answer,
+  { response, body, file, headers }: Answer,
   ranges: readonly ByteRange[],
   type: string,
 ): Promise<void> {
@@ -96,8 +95,8 @@ async function sendRanges(
     "Content-Length": length,
   });
   for (const { range, text } of heads) {
-    await writeChunk(response, text, signal);
-    await file.forEachChunk(range, (chunk) => writeChunk(response, chunk, signal));
+    await body.write(text);
+    await file.forEachChunk(range, (chunk) => body.write(chunk));
   }
-  response.end(tail);
+  body.end(tail);
 }

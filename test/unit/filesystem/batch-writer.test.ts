@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { BATCH_BYTES, BatchWriter } from "../../../src/filesystem/batch-writer.ts";
 import { scratchDirectory } from "../../helpers/scratch.ts";
@@ -41,7 +41,7 @@ test("a failed write fails every later push and the end", async () => {
   const writer = new BatchWriter(async () => -1);
   const batch = Buffer.alloc(BATCH_BYTES);
 
-  writer.push(batch);
+  void writer.push(batch);
 
   await expect(writer.push(batch)).rejects.toThrow();
   await expect(writer.push(batch)).rejects.toThrow();

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, symlinkSync, writeFileSync } from "node:fs";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { readMetadata, writeMetadata } from "../../../src/filesystem/metadata.ts";
 import { callLibc } from "../../../src/system/libc.ts";
@@ -132,7 +132,7 @@ test("whatever fits is read back as it was written", () => {
   using scratch = scratchDirectory();
   const path = `${scratch.path}/f`;
   writeFileSync(path, "");
-  const text = fc.string({ unit: fc.constantFrom(..."abc ~!_.:") });
+  const text = fc.string({ unit: fc.constantFrom("a", "b", "c", " ", "~", "!", "_", ".", ":") });
   const metadata = fc.dictionary(
     text.filter((key) => key !== ""),
     text,

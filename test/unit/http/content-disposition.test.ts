@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { contentDisposition } from "../../../src/http/content-disposition.ts";
 import { parseParameters } from "../../../src/http/parameters.ts";

@@ -23,7 +23,7 @@ describe("limits", () => {
     ["a tab inside a value", ["X-Metadata-a", "b\tc"]],
     ["a key of 247 bytes", [`X-Metadata-${"k".repeat(247)}`, ""]],
     ["4097 bytes in all", ["X-Metadata-k", "v".repeat(4097 - 10)]],
-  ] as const)("%s is too much", ([_, raw]) => {
+  ] as const)("%s is too much", ([, raw]) => {
     expect(() => parseMetadataHeaders(raw)).toThrow(
       expect.objectContaining({
         status: 400,

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { contentRange, parseRanges } from "../../../src/http/ranges.ts";
 
