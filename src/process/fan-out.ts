@@ -13,10 +13,12 @@ export const WAIT_ABOVE_BYTES = 256 * 1024;
 /** Reading goes on once some viewer has less than this waiting. */
 const RESUME_BELOW_BYTES = 64 * 1024;
 /**
- * A viewer that is this far behind a faster one is given up. Viewers share the chunks, so this is
- * also about what a process's viewers hold together, however many they are.
+ * A viewer that is this far behind a faster one is given up. It is more than the kernel's buffers
+ * of one connection take (Linux: 4 MiB to send, 6 MiB to receive), so that a viewer that only
+ * seems fast, because its buffers are still empty, does not push out one that reads. Viewers share
+ * the chunks, so this is also about what a process's viewers hold together.
  */
-export const GIVE_UP_ABOVE_BYTES = 4 * 1024 * 1024;
+export const GIVE_UP_ABOVE_BYTES = 16 * 1024 * 1024;
 
 /**
  * One viewer's view of a process: a bounded queue it empties at its own pace. `start` comes
