@@ -59,10 +59,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       dialect: config.dialect,
       settings,
       ...control,
-      guard: (response, writtenBytes, onStall) => {
-        const watched = watchResponse({ response, writtenBytes, onStall });
-        return { note: () => stalls.note(watched), forget: () => stalls.forget(watched) };
-      },
+      guard: guardWith(stalls),
       onMetadataLost: (path) => log.warn({ path }, "the filesystem keeps no metadata"),
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],

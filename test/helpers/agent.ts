@@ -53,6 +53,8 @@ export async function startTestAgent(overrides: Partial<AgentConfig> = {}): Prom
     noCgroups: true,
     runDir: join(directory, "run"),
     hostsFile: join(directory, "hosts"),
+    setsClock: false,
+    frozenPath: "/proc",
     caBundleFile: join(directory, "ca-certificates.crt"),
     caExtraFile: join(directory, "extra", "ca.crt"),
     logLevel: process.env["THAW_TEST_LOG"] === "1" ? "debug" : "silent",
