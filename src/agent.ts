@@ -1,7 +1,9 @@
 import { userInfo } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
 import { Process } from "../gen/process/process_pb.js";
 import { type AgentConfig, ENVD_VERSION } from "./config.ts";
+import { Watchers } from "./filesystem/watchers.ts";
 import { endpoints } from "./http/endpoints.ts";
 import type { GuardResponse } from "./http/response-body.ts";
 import { Init } from "./init/init.ts";
@@ -15,6 +17,7 @@ import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
+import { filesystemService } from "./services/filesystem.ts";
 import { processService } from "./services/process.ts";
 import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
@@ -46,11 +49,8 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const settings = createSettings(config);
   const control = createControl(config, settings, log);
   const shutdown = new AbortController();
-  const processes = new ProcessRegistry({
-    spawnHelper: config.spawnHelper,
-    cgroupProcs: (kind) => control.cgroups.procsFile(kind),
-    softFileLimit: config.softFileLimit,
-  });
+  const processes = createProcesses(config, control.cgroups);
+  const watchers = new Watchers({ names: users });
   const processParts = { processes, settings, searchPath: config.searchPath };
   const stalls = new StallWatch(config.stallTimeoutMs);
   const router = new Router({
@@ -64,7 +64,10 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
-      services: [{ service: Process, implementation: processService(processParts) }],
+      services: [
+        { service: Process, implementation: processService(processParts) },
+        { service: Filesystem, implementation: filesystemService({ users, watchers }) },
+      ],
       settings,
       users,
       shutdown: shutdown.signal,
@@ -91,6 +94,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     // What is frozen does not take its leave.
     await control.freezer.close();
     await Promise.all([server.close(graceMs), processes.close(graceMs)]);
+    watchers.closeAll();
     await control.close();
   };
   const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
@@ -127,6 +131,14 @@ function createControl(config: AgentConfig, settings: Settings, log: Logger) {
     await Promise.all([init.close(), freezer.close(), fileSystem.close()]);
   };
   return { cgroups, freezer, fileSystem, metrics: new Metrics(), init, close };
+}
+
+function createProcesses(config: AgentConfig, cgroups: Cgroups): ProcessRegistry {
+  return new ProcessRegistry({
+    spawnHelper: config.spawnHelper,
+    cgroupProcs: (kind) => cgroups.procsFile(kind),
+    softFileLimit: config.softFileLimit,
+  });
 }
 
 function createSettings(config: AgentConfig): Settings {
