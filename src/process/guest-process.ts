@@ -87,14 +87,14 @@ export class GuestProcess {
     this.#waitStatus = waitStatus;
     this.#lifetime?.[Symbol.dispose]();
     // Whoever asked the process to end does not wait for those it leaves its pipes to.
-    if (this.#isToldToEnd) for (const reader of [...this.#readers]) reader.drainAndClose();
+    if (this.#isToldToEnd) for (const reader of this.#readers) reader.drainAndClose();
     this.#endWhenDone();
   }
 
   /** Lets go of everything: no command was executed. */
   abandon(): void {
     this.#hasEnded = true;
-    for (const reader of [...this.#readers]) reader.drainAndClose();
+    for (const reader of this.#readers) reader.drainAndClose();
     this.#stdin?.close();
   }
 

@@ -43,7 +43,7 @@ export class Reaper implements Disposable {
         continue;
       }
       // A stranger hides ours behind it, and only its owner may wait for it.
-      for (const child of [...this.#children.keys()]) this.#collect(child);
+      for (const child of Array.from(this.#children.keys())) this.#collect(child);
       if (this.#isInit) this.#buryLater();
       return;
     }

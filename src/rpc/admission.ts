@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { HttpError } from "../http/endpoint.ts";
 import type { Settings } from "../init/settings.ts";
+import { isPreflight } from "./cors.ts";
 
 /** Exact method and path of the requests that need no token. Signed file URLs prove themselves. */
 const EXEMPT = new Set([
@@ -25,9 +26,18 @@ export class Admission {
     this.#guardHost = guardHost;
   }
 
-  /** Throws the `HttpError` that refuses `request`. */
-  check(request: IncomingMessage, path: string): void {
-    if (this.#guardHost !== undefined && !this.#hasToken(request)) this.#checkHost(request);
+  /**
+   * Refuses, by throwing an `HttpError`, what a page of a foreign site may have sent. Such a page
+   * may still ask whether it may bring the token.
+   */
+  checkOrigin(request: IncomingMessage): void {
+    if (this.#guardHost === undefined || this.#hasToken(request)) return;
+    if (isPreflight(request) && this.#settings.accessToken !== undefined) return;
+    this.#checkHost(request);
+  }
+
+  /** Refuses, by throwing an `HttpError`, a request without the token it needs. */
+  checkToken(request: IncomingMessage, path: string): void {
     if (this.#settings.accessToken === undefined) return;
     if (EXEMPT.has(`${request.method} ${path}`) || this.#hasToken(request)) return;
     throw new HttpError(

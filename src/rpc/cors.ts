@@ -12,6 +12,11 @@ const EXPOSED = [
   "Grpc-Encoding",
 ].join(", ");
 
+/** Whether a browser asks what a page of another origin may send. */
+export function isPreflight({ method, headers }: IncomingMessage): boolean {
+  return method === "OPTIONS" && headers["access-control-request-method"] !== undefined;
+}
+
 /**
  * Lets pages of other origins read answers. Returns `true` when the request was a preflight and
  * has been answered.
@@ -20,8 +25,7 @@ export function answerCors(request: IncomingMessage, response: ServerResponse): 
   const { origin } = request.headers;
   if (origin === undefined) return false;
   response.setHeader("Access-Control-Allow-Origin", "*");
-  const wanted = request.headers["access-control-request-method"];
-  if (request.method !== "OPTIONS" || wanted === undefined) {
+  if (!isPreflight(request)) {
     response.setHeader("Access-Control-Expose-Headers", EXPOSED);
     return false;
   }

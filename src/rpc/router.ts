@@ -49,8 +49,9 @@ export class Router {
 
   #route(request: IncomingMessage, response: ServerResponse): void {
     const { path, query } = targetOf(request);
+    this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
-    this.#parts.admission.check(request, path);
+    this.#parts.admission.checkToken(request, path);
     if (this.#parts.rpcPaths.has(path)) {
       this.#routeRpc(request, response, query);
       return;

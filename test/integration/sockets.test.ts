@@ -1,0 +1,142 @@
+import { connect as connectHttp2, constants } from "node:http2";
+import { expect, vi } from "vitest";
+import { type TestAgent, test } from "../helpers/agent.ts";
+import { exchange, rawSocket } from "../helpers/raw-socket.ts";
+
+test.override({ config: { sniffTimeoutMs: 300 } });
+
+const healthy = async (agent: TestAgent) => (await fetch(`${agent.url}/health`)).status;
+const allGone = (agent: TestAgent) =>
+  vi.waitFor(() => expect(agent.connections()).toBeLessThanOrEqual(1), { timeout: 5_000 });
+
+test.for([
+  ["nothing", ""],
+  ["half a preface", "PRI * HTTP/2.0\r\n\r\nSM"],
+  ["unknown bytes", "\x80\x00\x01garbage"],
+  ["a TLS hello without a certificate here", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
+  ["a preface and garbage after it", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"x".repeat(200)}`],
+  ["a request line that is none", "GET\x00\x01\r\n\r\n"],
+] as const)(
+  "a connection that says %s is closed after a bounded time",
+  async ([, bytes], { agent }) => {
+    await exchange(agent.port, Buffer.from(bytes, "latin1"));
+
+    expect(await healthy(agent)).toBe(204);
+    await allGone(agent);
+  },
+);
+
+test("a preface that comes byte by byte is understood", async ({ agent }) => {
+  const raw = await rawSocket(agent.port);
+  raw.socket.setNoDelay();
+  for (const byte of Buffer.from(
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    "latin1",
+  )) {
+    raw.socket.write(Buffer.of(byte));
+  }
+
+  await vi.waitFor(() => expect(raw.received().length).toBeGreaterThanOrEqual(9));
+  expect(raw.received().charCodeAt(3), "a SETTINGS frame").toBe(4);
+  raw.socket.destroy();
+});
+
+test.for([
+  ["a host with a space", "GET /health HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n"],
+  [
+    "a host with a bad port",
+    "POST /process.Process/List HTTP/1.1\r\nHost: a:99999\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+  ],
+  [
+    "an empty host",
+    "POST /process.Process/List HTTP/1.1\r\nHost:\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+  ],
+  [
+    "HTTP/1.0 without a host",
+    "POST /process.Process/List HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+  ],
+  [
+    "an absolute target",
+    "GET http://else.where/health HTTP/1.1\r\nHost: else.where\r\nConnection: close\r\n\r\n",
+  ],
+  ["a target that is no path", "GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"],
+  [
+    "a query that is no query",
+    "GET /health?%%%=%ff&&= HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+  ],
+  [
+    "two lengths",
+    "POST /files HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+  ],
+  ["a header of 100 KiB", `GET /health HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(100_000)}\r\n\r\n`],
+] as const)("a request with %s is answered, and survived", async ([, request], { agent }) => {
+  expect(await exchange(agent.port, request)).toMatch(/^HTTP\/1\.[01] \d\d\d /);
+
+  expect(await healthy(agent)).toBe(204);
+});
+
+test("a bad authority over HTTP/2 is answered, and survived", async ({ agent }) => {
+  const session = connectHttp2(agent.url);
+  session.on("error", () => {});
+  for (const authority of ["x:99999", "a b", ""]) {
+    const stream = session.request({
+      [constants.HTTP2_HEADER_METHOD]: "POST",
+      [constants.HTTP2_HEADER_PATH]: "/process.Process/List",
+      [constants.HTTP2_HEADER_AUTHORITY]: authority,
+      "content-type": "application/json",
+    });
+    stream.on("error", () => {});
+    stream.resume().end("{}");
+    await new Promise((resolve) => stream.once("close", resolve));
+  }
+  session.destroy();
+
+  expect(await healthy(agent)).toBe(204);
+});
+
+test("a frame that claims 4 GiB is refused, and no memory is set aside for it", async ({
+  agent,
+}) => {
+  const claim = Buffer.from([0, 0xff, 0xff, 0xff, 0xff]).toString("latin1");
+  for (const method of ["Start", "StreamInput"]) {
+    const head = `POST /process.Process/${method} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/connect+proto\r\nContent-Length: 5\r\n\r\n`;
+    const answer = await exchange(agent.port, Buffer.from(head + claim, "latin1"));
+    expect(answer).toMatch(/resource_exhausted|invalid_argument/);
+  }
+});
+
+test.for([
+  ["an empty body", ""],
+  ["half a frame head", "\0\0\0"],
+  ["less than its frame announces", "\0\0\0\0\x09abc"],
+  ["more than its frame announces", "\0\0\0\0\x01abc"],
+  ["a frame that is no message", "\0\0\0\0\x03\xff\xff\xff"],
+  ["a compressed frame without a codec", "\x01\0\0\0\x01a"],
+] as const)("a Start with %s ends with invalid_argument", async ([, body], { agent }) => {
+  const head = `POST /process.Process/Start HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/connect+proto\r\nContent-Length: ${body.length}\r\n\r\n`;
+
+  const answer = await exchange(agent.port, Buffer.from(head + body, "latin1"));
+
+  expect(answer).toContain("HTTP/1.1 200 OK");
+  expect(answer).toContain('"code":"invalid_argument"');
+});
+
+test("requests that are cut at every byte leave nothing behind", async ({ agent }) => {
+  const message = '{"process":{"cmd":"true"},"stdin":false}';
+  const request = Buffer.concat([
+    Buffer.from(
+      `POST /process.Process/Start HTTP/1.1\r\nHost: x\r\nContent-Type: application/connect+json\r\nContent-Length: ${message.length + 5}\r\n\r\n`,
+    ),
+    Buffer.from([0, 0, 0, 0, message.length]),
+    Buffer.from(message),
+  ]);
+
+  for (let length = 0; length <= request.length; length += 7) {
+    const raw = await rawSocket(agent.port);
+    raw.socket.write(request.subarray(0, length), () => raw.socket.resetAndDestroy());
+    await raw.closed;
+  }
+
+  await allGone(agent);
+  await vi.waitFor(async () => expect((await agent.process().list({})).processes).toEqual([]));
+});
