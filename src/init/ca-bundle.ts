@@ -1,8 +1,9 @@
-import { constants, type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { constants, type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AgentError } from "../errors.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Logger } from "../log.ts";
+import { makeDirectories } from "../system/make-directories.ts";
 import { replaceFile } from "../system/replace-file.ts";
 
 const NEWLINE = 0x0a;
@@ -74,7 +75,7 @@ export class CaBundle {
     using _ = await this.#lock.acquire();
     // Somebody newer has come meanwhile and does all of it.
     if (this.#installed !== installed) return;
-    await mkdir(dirname(this.#files.caExtraFile), { recursive: true, mode: 0o755 });
+    await makeDirectories(dirname(this.#files.caExtraFile), 0o755);
     await replaceFile(this.#files.caExtraFile, Buffer.from(installed), 0o644);
     if (this.#stale.size === 0) return;
     const bundle = await readFile(this.#files.caBundleFile, "latin1");

@@ -1,7 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { AgentError } from "../errors.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Logger } from "../log.ts";
+import { makeDirectories } from "../system/make-directories.ts";
 import type { CommandLimits, CommandResult, RunCommand } from "../system/run-command.ts";
 import type { Dialect } from "./settings.ts";
 
@@ -70,7 +70,7 @@ export class NfsMounts {
     const deadline = AbortSignal.timeout(limits.timeoutMs);
     const within = { ...limits, signal: AbortSignal.any([deadline, limits.signal ?? deadline]) };
     if (await this.#isMounted(path, within)) await this.#unmount(path, within);
-    await mkdir(path, { recursive: true });
+    await makeDirectories(path);
     const argv = ["mount", "-v", "-t", "nfs", "-o", this.#options, target, path] as const;
     const mounted = await this.#run(argv, within);
     if (mounted.exitCode !== 0) throw new Error(`mount "${path}": ${wordsOf(mounted)}`);

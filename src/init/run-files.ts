@@ -1,7 +1,8 @@
-import { mkdir, unlink, writeFile } from "node:fs/promises";
+import { unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Lock } from "../lib/lock.ts";
 import type { Logger } from "../log.ts";
+import { makeDirectories } from "../system/make-directories.ts";
 
 /** The small files by which programs in the guest learn where they are. */
 export class RunFiles {
@@ -31,7 +32,7 @@ export class RunFiles {
   async #write(files: Record<string, string>, mode: number): Promise<void> {
     using _ = await this.#lock.acquire();
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o755 });
+      await makeDirectories(this.#directory, 0o755);
       for (const [name, text] of Object.entries(files)) {
         const path = join(this.#directory, `.${this.#prefix}_${name}`);
         // A file that exists would keep its mode.

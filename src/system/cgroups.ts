@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, statfsSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { thawGroup } from "./cgroup-state.ts";
 import { totalMemory } from "./metrics.ts";
@@ -98,7 +98,7 @@ export class Cgroups {
 
   #prepareGroup(kind: GroupKind, properties: Readonly<Record<string, string>>): void {
     const directory = join(this.root, kind);
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    if (!existsSync(directory)) mkdirSync(directory, { mode: 0o755 });
     for (const [name, value] of Object.entries(properties)) {
       try {
         writeFileSync(join(directory, name), value, { flag: "r+" });
