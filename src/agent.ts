@@ -17,8 +17,9 @@ import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
-import { filesystemService } from "./services/filesystem.ts";
+import { type FilesystemParts, filesystemService } from "./services/filesystem.ts";
 import { processService } from "./services/process.ts";
+import type { ProcessParts } from "./services/process-follow.ts";
 import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
 import { FileSystemFreeze } from "./system/file-system-freeze.ts";
@@ -64,10 +65,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
-      services: [
-        { service: Process, implementation: processService(processParts) },
-        { service: Filesystem, implementation: filesystemService({ users, watchers }) },
-      ],
+      services: createServices(processParts, { users, watchers }),
       settings,
       users,
       shutdown: shutdown.signal,
@@ -131,6 +129,13 @@ function createControl(config: AgentConfig, settings: Settings, log: Logger) {
     await Promise.all([init.close(), freezer.close(), fileSystem.close()]);
   };
   return { cgroups, freezer, fileSystem, metrics: new Metrics(), init, close };
+}
+
+function createServices(processParts: ProcessParts, filesystemParts: FilesystemParts) {
+  return [
+    { service: Process, implementation: processService(processParts) },
+    { service: Filesystem, implementation: filesystemService(filesystemParts) },
+  ];
 }
 
 function createProcesses(config: AgentConfig, cgroups: Cgroups): ProcessRegistry {
