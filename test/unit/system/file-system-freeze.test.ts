@@ -1,65 +1,17 @@
-import { spawnSync } from "node:child_process";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FileSystemFreeze } from "../../../src/system/file-system-freeze.ts";
-
-let directory: string;
-let mountPoint: string;
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "thaw-"));
-  mountPoint = join(directory, "mnt");
-  mkdirSync(mountPoint);
-});
-afterEach(() => {
-  spawnSync("fsfreeze", ["-u", mountPoint]);
-  spawnSync("umount", [mountPoint]);
-  rmSync(directory, { recursive: true });
-});
+import { ScratchMount, scratchProblem } from "../../helpers/scratch-mount.ts";
 
 /** Notes whether the rest of the agent was told to keep quiet. */
 function quietProbe() {
   return { isHeld: false, hold: vi.fn(), release: vi.fn() };
 }
 
-const LOOP_REASON = loopProblem();
-if (LOOP_REASON !== undefined)
-  console.warn(`no loop device here, freezes untested: ${LOOP_REASON}`);
-
-/** Makes a small file system of its own on a loop device. */
-function mountScratch(at: string, image: string): string | undefined {
-  writeFileSync(image, "");
-  truncateSync(image, 16 * 1024 * 1024);
-  const steps = [
-    ["mkfs.ext4", "-q", "-F", image],
-    ["mount", "-o", "loop", image, at],
-  ] as const;
-  for (const [program, ...args] of steps) {
-    const { status, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
-    if (status !== 0) return error?.message ?? stderr;
-  }
-  return undefined;
-}
-
-function loopProblem(): string | undefined {
-  const probe = mkdtempSync(join(tmpdir(), "thaw-"));
-  const at = join(probe, "mnt");
-  mkdirSync(at);
-  const problem = mountScratch(at, join(probe, "image"));
-  spawnSync("umount", [at]);
-  rmSync(probe, { recursive: true });
-  return problem;
-}
+const problem = scratchProblem();
+if (problem !== undefined) console.warn(`freezes are not tested, no loop device: ${problem}`);
 
 /** How many threads of this process wait in the kernel for something no signal ends. */
 function waitingThreads(): number {
@@ -69,9 +21,8 @@ function waitingThreads(): number {
 }
 
 test("a file system that cannot be frozen says so, and the agent talks on", async () => {
-  expect(spawnSync("mount", ["-t", "tmpfs", "tmpfs", mountPoint]).status).toBe(0);
   const quiet = quietProbe();
-  const freeze = new FileSystemFreeze(quiet, mountPoint);
+  const freeze = new FileSystemFreeze(quiet, "/proc");
 
   await expect(freeze.freeze()).rejects.toMatchObject({ code: "EOPNOTSUPP" });
 
@@ -80,16 +31,20 @@ test("a file system that cannot be frozen says so, and the agent talks on", asyn
 });
 
 test("a path that does not exist is an error", async () => {
-  const freeze = new FileSystemFreeze(quietProbe(), join(directory, "none"));
+  const freeze = new FileSystemFreeze(quietProbe(), "/thaw/no/such");
 
   await expect(freeze.freeze()).rejects.toMatchObject({ code: "ENOENT" });
   await expect(freeze.thaw()).rejects.toMatchObject({ code: "ENOENT" });
 });
 
-describe.skipIf(LOOP_REASON !== undefined)("on a file system of its own", () => {
+describe.skipIf(problem !== undefined)("on a file system of its own", () => {
+  let mount: ScratchMount;
+  let mountPoint: string;
   beforeEach(() => {
-    expect(mountScratch(mountPoint, join(directory, "image"))).toBeUndefined();
+    mount = new ScratchMount();
+    mountPoint = mount.path;
   });
+  afterEach(() => mount[Symbol.dispose]());
 
   test("a write waits until the thaw, even with all pool threads waiting", async () => {
     const quiet = quietProbe();
