@@ -63,8 +63,8 @@ export async function startTestAgent(overrides: Partial<AgentConfig> = {}): Prom
   const agent = await startAgent(config, createLog(config.logLevel));
   const connections = new Connections(agent.url);
   const close = async (graceMs?: number) => {
-    connections.close();
     await agent.close(graceMs);
+    connections.close();
     rmSync(directory, { recursive: true, force: true });
   };
   return {
