@@ -1,0 +1,182 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { describe, expect, test } from "vitest";
+
+/** Which room may import which, and which packages. The drawing in docs/architecture.md, as code. */
+const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
+  "errors.ts": { rooms: [], packages: [] },
+  "log.ts": { rooms: [], packages: ["pino"] },
+  lib: { rooms: ["errors.ts"], packages: ["node:"] },
+  system: { rooms: ["lib", "errors.ts", "log.ts"], packages: ["node:", "koffi"] },
+  net: { rooms: ["lib", "errors.ts", "log.ts", "system"], packages: ["node:"] },
+  process: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
+  filesystem: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
+  init: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
+  services: {
+    rooms: ["process", "filesystem", "init", "system", "lib", "errors.ts", "gen"],
+    packages: ["@bufbuild/protobuf", "@connectrpc/connect"],
+  },
+  http: {
+    rooms: ["filesystem", "init", "system", "lib", "errors.ts"],
+    packages: ["node:", "@fastify/busboy"],
+  },
+  rpc: {
+    rooms: [
+      "services",
+      "http",
+      "net",
+      "process",
+      "init",
+      "system",
+      "lib",
+      "errors.ts",
+      "log.ts",
+      "gen",
+    ],
+    packages: ["node:", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
+  },
+  "config.ts": { rooms: ["init"], packages: ["node:"] },
+  "agent.ts": {
+    rooms: [
+      "rpc",
+      "services",
+      "http",
+      "net",
+      "process",
+      "filesystem",
+      "init",
+      "system",
+      "lib",
+      "errors.ts",
+      "log.ts",
+      "config.ts",
+      "gen",
+    ],
+    packages: ["node:", "@connectrpc/connect"],
+  },
+  cli: {
+    rooms: ["agent.ts", "config.ts", "log.ts", "errors.ts", "init", "system", "lib"],
+    packages: ["node:"],
+  },
+  "main.ts": {
+    rooms: ["cli", "agent.ts", "config.ts", "log.ts", "errors.ts", "lib"],
+    packages: ["node:"],
+  },
+};
+
+/** Packages that one file alone may know. */
+const ONLY_IN: Record<string, string> = {
+  koffi: "src/system/libc.ts",
+  "@fastify/busboy": "src/http/multipart.ts",
+  "@connectrpc/connect-node": "src/rpc/connect.ts",
+  pino: "src/log.ts",
+};
+
+/** Words that name no thing: a file is called after what it holds. */
+const FORBIDDEN_NAMES =
+  /^(utils?|helpers?|common|misc|types?|constants?|managers?|handlers?|base|index)$/;
+
+interface Source {
+  path: string;
+  room: string;
+  text: string;
+  imports: { from: string; room: string | undefined }[];
+}
+
+const roomOf = (path: string) =>
+  path.startsWith("src/") ? (path.split("/")[1] ?? "") : (path.split("/")[0] ?? "");
+
+function read(path: string): Source {
+  const text = readFileSync(path, "utf8");
+  const imports = [
+    ...text.matchAll(/^(?:import|export)\b[^"';]*?from "([^"]+)"|^import "([^"]+)"/gm),
+  ].map((match) => {
+    const from = match[1] ?? match[2] ?? "";
+    return {
+      from,
+      room: from.startsWith(".") ? roomOf(normalize(join(dirname(path), from))) : undefined,
+    };
+  });
+  return { path, room: roomOf(path), text, imports };
+}
+
+const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => read(join("src", name)));
+
+const packageOf = (from: string) =>
+  from.startsWith("node:")
+    ? "node:"
+    : from
+        .split("/")
+        .slice(0, from.startsWith("@") ? 2 : 1)
+        .join("/");
+
+describe("a room", () => {
+  const rooms = [...new Set(sources.map(({ room }) => room))];
+
+  test.for(rooms)("%s is on the drawing", (room) => {
+    expect(Object.keys(ROOMS)).toContain(room);
+  });
+
+  test.for(rooms)("%s imports only the rooms and packages it may", (room) => {
+    const may = ROOMS[room] ?? { rooms: [], packages: [] };
+    const strays = sources
+      .filter((source) => source.room === room)
+      .flatMap(({ path, imports }) => imports.map((one) => ({ path, ...one })))
+      .filter((one) =>
+        one.room === undefined
+          ? !may.packages.includes(packageOf(one.from))
+          : one.room !== room && !may.rooms.includes(one.room),
+      );
+
+    expect(strays).toEqual([]);
+  });
+});
+
+test.for(Object.entries(ONLY_IN))("%s is known to %s alone", ([name, owner]) => {
+  const users = sources.filter(({ imports }) =>
+    imports.some(({ from }) => packageOf(from) === name),
+  );
+
+  expect(users.map(({ path }) => path)).toEqual([owner]);
+});
+
+describe.for(sources)("$path", ({ path, text }) => {
+  const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+
+  test("has at most 300 lines", () => {
+    expect(text.split("\n").length).toBeLessThanOrEqual(301);
+  });
+
+  test("is called after what it holds", () => {
+    const name = path.split("/").at(-1)?.replace(/\.ts$/, "") ?? "";
+
+    expect(name).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/);
+    expect(name).not.toMatch(FORBIDDEN_NAMES);
+  });
+
+  test("has no enum, and waits by the global timers, which tests can turn", () => {
+    expect(code).not.toMatch(/^\s*(export )?(const )?enum /m);
+    expect(code).not.toMatch(/"(node:)?timers/);
+  });
+
+  test("leaves the environment, the exit and the console to the outermost files", () => {
+    const mayAll = /^src\/(main|config)\.ts$|^src\/cli\//.test(path);
+
+    if (!mayAll) expect(code).not.toMatch(/process\.(env|exit|exitCode|argv)\b|\bconsole\./);
+  });
+
+  test("says what each of its exports is for", () => {
+    const bare = [
+      ...text.matchAll(
+        /^(.*)\n(export (?:async )?(?:abstract )?(?:function\*?|class|interface|type|const|let) \w+)/gm,
+      ),
+    ]
+      .filter(([, before]) => !/\*\/\s*$/.test(before ?? "") && !/^export/.test(before ?? ""))
+      .map(([, , declaration]) => declaration);
+    const first = /^export /.test(text) ? [text.split("\n")[0]] : [];
+
+    expect([...first, ...bare]).toEqual([]);
+  });
+});
