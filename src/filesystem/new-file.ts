@@ -64,8 +64,9 @@ export class NewFile implements Upload {
     // A descriptor must not be closed, and so given to others, under a running write.
     await this.#body.settle().catch(() => {});
     if (!this.#isCommitted) await removeOwn(this.#target);
-    await closeFd(this.#target.fd);
+    // While the descriptor is open: afterwards the inode's number may be another file's.
     this.#target.release();
+    await closeFd(this.#target.fd);
   }
 }
 

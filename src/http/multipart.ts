@@ -86,6 +86,7 @@ class Form implements Sink {
 
   /** Called after the whole body: resolves when every part has been handled. */
   async end(): Promise<void> {
+    this.failed.throwIfAborted();
     const finished = new Promise<void>((resolve, reject) => {
       if (this.#isFinished) resolve();
       this.#parser.once("finish", resolve);

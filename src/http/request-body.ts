@@ -22,7 +22,9 @@ export class RequestBody implements Disposable {
     this.#request = request;
     // What breaks off while nobody reads must not end the process.
     request.on("error", ignore);
-    if (isGzip(request)) this.#gunzip = createGunzip({ chunkSize: UNPACKED_BYTES });
+    if (!isGzip(request)) return;
+    this.#gunzip = createGunzip({ chunkSize: UNPACKED_BYTES });
+    this.#gunzip.on("error", ignore);
   }
 
   /** What `Content-Length` says; `undefined` when it says nothing or speaks of packed bytes. */
