@@ -1,7 +1,7 @@
-import { readdirSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { cpus, totalmem } from "node:os";
+import { cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { startTestAgent, type TestAgent, test } from "../helpers/agent.ts";
@@ -14,6 +14,20 @@ if (problem !== undefined) console.warn(`fsfreeze is not tested, no loop device:
 
 const post = (agent: TestAgent, path: string, headers: Record<string, string> = {}) =>
   fetch(`${agent.url}${path}`, { method: "POST", headers });
+
+/** A file that is not there yet, and is removed at the end. */
+class TemporaryFile implements Disposable {
+  readonly #directory = mkdtempSync(join(tmpdir(), "thaw-"));
+  readonly path = join(this.#directory, "file");
+
+  read(): string {
+    return readFileSync(this.path, "utf8");
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#directory, { recursive: true });
+  }
+}
 
 /** Starts a program that counts up on its output, and gives the way to read on. */
 async function startCounter(agent: TestAgent) {
@@ -246,16 +260,23 @@ describe("freeze", () => {
       });
     });
 
-    test("an agent that ends leaves nothing frozen", async () => {
+    test("an agent that ends leaves nothing frozen, and programs take their leave", async () => {
       await using root = new CgroupRoot();
+      using farewell = new TemporaryFile();
       const agent = await startTestAgent({ noCgroups: false, cgroupRoot: root.path });
-      await startCounter(agent);
+      const script = `trap 'echo bye > ${farewell.path}; exit' TERM; echo on; while :; do sleep 0.005; done`;
+      const stream = agent.process().start({ process: { cmd: "sh", args: ["-c", script] } });
+      const events = stream[Symbol.asyncIterator]();
+      await events.next();
+      await events.next();
       await post(agent, "/freeze?maxWaitMs=2000");
 
       await agent.close();
 
       expect(root.read("user", "cgroup.freeze")).toBe("0");
-      expect(root.read("user", "cgroup.procs")).toBe("");
+      expect(farewell.read()).toBe("bye\n");
+      // The last program of the shell that has ended goes by itself.
+      await expect.poll(() => root.read("user", "cgroup.procs")).toBe("");
     });
   });
 });
