@@ -9,6 +9,9 @@ import { get, http1Request, killCall, startCall, startedPid, type Target } from 
 const HTTP2_CONNECTIONS = 4;
 /** Streams that are opened at the same time. */
 const BATCH = 25;
+/** Streams that are opened and ended before anything is measured. */
+const WARM_UP = 100;
+const HEALTH_REQUESTS = 1000;
 /** More bytes than a first frame with a pid never has. */
 const START_FRAME_BYTES = 7;
 const SLEEP = startCall({ process: { cmd: "sleep", args: ["600"] } });
@@ -16,68 +19,76 @@ const SLEEP = startCall({ process: { cmd: "sleep", args: ["600"] } });
 const PER_STREAM_KIB = 40;
 
 /** What do streams cost on which nothing happens? */
-export const idle: Question = async ({ agent: { target, pid }, isQuick }) => {
-  const question = `idle: ${isQuick ? 250 : 1000} streams of \`sleep 600\``;
-  if (pid === undefined) {
-    return { question, rows: [], notes: ["The agent's process is not on this machine."] };
-  }
-  const count = isQuick ? 250 : 1000;
-  const requests = isQuick ? 300 : 1000;
-  // What the first streams allocate for good is not what each further one costs.
-  await (await openHttp1(target, 50)).end();
+export const idle: Question = async (setting) => {
+  const count = setting.isQuick ? 250 : 1000;
+  const question = `idle: ${count} streams of \`sleep 600\``;
   const rows: Row[] = [];
   const notes: string[] = [];
   for (const version of ["h1", "h2"] as const) {
-    const before = await settledMemoryOf(pid);
-    const calm = await healthTimes(target, requests);
-    let streams: Streams;
-    try {
-      streams = await (version === "h1" ? openHttp1(target, count) : openHttp2(target, count));
-    } catch (reason) {
-      notes.push(`${version}: ${String(reason)}`);
-      continue;
-    }
-    const busy = await healthTimes(target, requests);
-    const during = await settledMemoryOf(pid);
-    await collapse(target);
-    const collapsed = await settledMemoryOf(pid);
-    await streams.end();
-    const after = await settledMemoryOf(pid);
-    const memory = { before, during, collapsed, after };
-    rows.push(...memoryRows(version, count, memory), healthRow(version, calm, busy));
+    // One agent for each, so that none inherits what the other left.
+    await using fresh = await setting.startAnother?.({});
+    const { target, pid } = fresh ?? setting.agent;
+    if (pid === undefined) notes.push("The agent's process is not on this machine.");
+    else
+      rows.push(...(await measure({ target, pid, version, count }).catch(noted(notes, version))));
   }
   return { question, rows, notes };
 };
 
-function memoryRows(
-  version: string,
-  count: number,
-  memory: Record<"before" | "during" | "collapsed" | "after", Memory>,
-): Row[] {
-  const { before, during, collapsed, after } = memory;
+/** An agent that may not speak HTTP/2 has no rows for it. */
+function noted(notes: string[], version: string): (reason: unknown) => Row[] {
+  return (reason) => {
+    notes.push(`${version}: ${String(reason)}`);
+    return [];
+  };
+}
+
+interface Scene {
+  target: Target;
+  pid: number;
+  version: "h1" | "h2";
+  count: number;
+}
+
+async function measure({ target, pid, version, count }: Scene): Promise<Row[]> {
+  const open = version === "h1" ? openHttp1 : openHttp2;
+  // What the first streams allocate for good is not what each further one costs.
+  await (await open(target, WARM_UP)).end();
+  const before = await settledMemoryOf(pid);
+  const calm = await healthTimes(target);
+  const streams = await open(target, count);
+  const busy = await healthTimes(target);
+  const during = await settledMemoryOf(pid);
+  await collapse(target);
+  const held = await settledMemoryOf(pid);
+  await streams.end();
+  const after = await settledMemoryOf(pid);
+  await collapse(target);
+  const left = await settledMemoryOf(pid);
+  const memory = { before, during, held, after, left };
+  return [...memoryRows(version, count, memory), healthRow(version, calm, busy)];
+}
+
+/** What the agent holds: before, with streams, with streams and no garbage, after, without garbage. */
+type Memories = Record<"before" | "during" | "held" | "after" | "left", Memory>;
+
+function memoryRows(version: string, count: number, memories: Memories): Row[] {
+  const { before, during, held, after, left } = memories;
+  const perStream = (figure: string, kib: number): Row => ({
+    figure: `${figure} per stream, ${version}`,
+    unit: "KiB",
+    values: [kib / count],
+    target: { of: "value", atMost: PER_STREAM_KIB },
+  });
   return [
+    perStream("private dirty memory", during.privateDirty - before.privateDirty),
+    perStream("resident memory", during.rss - before.rss),
+    perStream("private dirty memory without garbage", held.privateDirty - left.privateDirty),
     {
-      figure: `private dirty memory per stream, ${version}`,
-      unit: "KiB",
-      values: [(during.privateDirty - before.privateDirty) / count],
-      target: { of: "value", atMost: PER_STREAM_KIB },
-    },
-    {
-      figure: `resident memory per stream, ${version}`,
-      unit: "KiB",
-      values: [(during.rss - before.rss) / count],
-      target: { of: "value", atMost: PER_STREAM_KIB },
-    },
-    {
-      figure: `private dirty memory per stream after /collapse, ${version}`,
-      unit: "KiB",
-      values: [(collapsed.privateDirty - before.privateDirty) / count],
-    },
-    {
-      figure: `private dirty memory, all streams ended, ${version}`,
+      figure: `private dirty memory once all streams ended, ${version}`,
       unit: "MiB",
       values: [after.privateDirty / 1024],
-      baseline: { name: "before", values: [before.privateDirty / 1024] },
+      baseline: { name: "before them", values: [before.privateDirty / 1024] },
     },
   ];
 }
@@ -138,11 +149,11 @@ async function inBatches<T>(count: number, act: (index: number) => Promise<T>): 
   return results;
 }
 
-async function healthTimes(target: Target, count: number): Promise<number[]> {
+async function healthTimes(target: Target): Promise<number[]> {
   using connection = await Http1Connection.open(target);
   const request = http1Request(target, get("/health"));
   const times: number[] = [];
-  for (let i = 0; i < count; i += 1) {
+  for (let i = 0; i < HEALTH_REQUESTS; i += 1) {
     const start = performance.now();
     await connection.exchange(request);
     times.push(performance.now() - start);

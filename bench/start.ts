@@ -43,7 +43,7 @@ async function memoryRows(pid: number): Promise<Row[]> {
 }
 
 async function startEmpty(): Promise<Agent> {
-  const helper = await startScript("empty-server.ts", [], /^(http:.*)/);
+  const helper = await startScript("empty-server.cjs", [], /^(http:.*)/);
   return {
     ...runningAgent(helper.answer, undefined),
     pid: helper.pid,
