@@ -6,7 +6,7 @@ import {
   type Interceptor,
   type ServiceImpl,
 } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { callerOf } from "../init/caller.ts";
@@ -16,6 +16,7 @@ import { callerKey } from "../services/caller-key.ts";
 import type { Users } from "../system/users.ts";
 import { basicUser } from "./admission.ts";
 import { errorInterceptor } from "./errors.ts";
+import type { MethodKind } from "./media-types.ts";
 import { MESSAGE_BYTES } from "./process-stream.ts";
 import { registerReflection } from "./reflection.ts";
 
@@ -33,7 +34,7 @@ export interface ConnectParts {
 /** Serves every RPC over Connect, gRPC and gRPC-Web, with reflection. */
 export function serveConnect(parts: ConnectParts): {
   rpc: (request: IncomingMessage, response: ServerResponse) => void;
-  rpcPaths: ReadonlySet<string>;
+  rpcPaths: ReadonlyMap<string, MethodKind>;
 } {
   const { services, settings, users, shutdown, log } = parts;
   const adapter = connectNodeAdapter({
@@ -50,6 +51,8 @@ export function serveConnect(parts: ConnectParts): {
         callerOf(settings, users, basicUser(headers.authorization)),
       ),
     interceptors: [errorInterceptor(log), verifyCaller],
+    // The stock list also has Brotli, which at its default level takes seconds for a large answer.
+    acceptCompression: [compressionGzip],
     readMaxBytes: MESSAGE_BYTES,
     shutdownSignal: shutdown,
   });
@@ -59,8 +62,13 @@ export function serveConnect(parts: ConnectParts): {
       wakeWhenGone(response);
       adapter(request, response);
     },
-    rpcPaths: new Set(
-      all.flatMap(({ typeName, methods }) => methods.map(({ name }) => `/${typeName}/${name}`)),
+    rpcPaths: new Map(
+      all.flatMap(({ typeName, methods }) =>
+        methods.map(({ name, methodKind }) => [
+          `/${typeName}/${name}`,
+          methodKind === "unary" ? "unary" : "stream",
+        ]),
+      ),
     ),
   };
 }

@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Endpoint, type HttpCall, HttpError, sendError } from "../http/endpoint.ts";
+import { refuse } from "../http/refuse.ts";
 import { callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
 import type { Users } from "../system/users.ts";
 import { type Admission, basicUser } from "./admission.ts";
 import { answerCors } from "./cors.ts";
+import { checkMediaType, type MethodKind } from "./media-types.ts";
 
 /** Requests that are served by hand, before anything else sees them. */
 export interface RawRoute {
@@ -20,8 +22,8 @@ export interface RouterParts {
   raw: readonly RawRoute[];
   /** Answers every RPC. */
   rpc: (request: IncomingMessage, response: ServerResponse) => void;
-  /** The paths of every RPC. */
-  rpcPaths: ReadonlySet<string>;
+  /** The path of every RPC, and its kind. */
+  rpcPaths: ReadonlyMap<string, MethodKind>;
   admission: Admission;
   settings: Settings;
   users: Users;
@@ -43,7 +45,7 @@ export class Router {
     try {
       this.#route(request, response);
     } catch (reason) {
-      this.#fail(response, reason);
+      this.#fail(request, response, reason);
     }
   };
 
@@ -52,14 +54,18 @@ export class Router {
     this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
     this.#parts.admission.checkToken(request, path);
-    if (this.#parts.rpcPaths.has(path)) {
+    const kind = this.#parts.rpcPaths.get(path);
+    if (kind !== undefined) {
+      checkMediaType(request, response, kind);
       this.#routeRpc(request, response, query);
       return;
     }
     const endpoint = this.#parts.endpoints.get(`${request.method} ${path}`);
     if (endpoint === undefined) throw this.#noEndpoint(path, response);
     const call = this.#callOf(request, response, query);
-    endpoint(request, response, call).catch((reason: unknown) => this.#fail(response, reason));
+    endpoint(request, response, call).catch((reason: unknown) =>
+      this.#fail(request, response, reason),
+    );
   }
 
   #routeRpc(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {
@@ -70,7 +76,9 @@ export class Router {
       return;
     }
     const call = this.#callOf(request, response, query);
-    raw.handle(request, response, call).catch((reason: unknown) => this.#fail(response, reason));
+    raw
+      .handle(request, response, call)
+      .catch((reason: unknown) => this.#fail(request, response, reason));
   }
 
   #callOf(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): HttpCall {
@@ -90,13 +98,13 @@ export class Router {
     return new HttpError(405, "", "empty");
   }
 
-  #fail(response: ServerResponse, reason: unknown): void {
-    if (reason instanceof HttpError) {
-      sendError(response, reason);
-      return;
-    }
-    this.#parts.log.error({ err: reason }, "a request failed by a bug");
-    sendError(response, new HttpError(500, "internal error"));
+  #fail(request: IncomingMessage, response: ServerResponse, reason: unknown): void {
+    const isForeseen = reason instanceof HttpError;
+    if (!isForeseen) this.#parts.log.error({ err: reason }, "a request failed by a bug");
+    const error = isForeseen ? reason : new HttpError(500, "internal error");
+    // HTTP/2 resets a stream whose request nobody reads, and some clients then lose the answer.
+    if (request.httpVersionMajor < 2 || response.headersSent) sendError(response, error);
+    else void refuse(request, response, error);
   }
 }
 
