@@ -26,7 +26,7 @@ const EXEMPTION_MS = 6_000;
 const LINK_LOCAL = /^169\.254\./;
 
 /** The part of the agent's configuration that matters here. */
-export interface InitConfig extends CaFiles {
+interface InitConfig extends CaFiles {
   dialect: Dialect;
   /** Not in a VM: no metadata service, no log export. */
   isNotFc: boolean;

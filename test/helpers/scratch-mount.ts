@@ -23,8 +23,9 @@ export class ScratchMount implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    spawnSync("fsfreeze", ["-u", this.path]);
-    spawnSync("umount", [this.path]);
+    // What is not frozen any more cannot be thawed, and that is well.
+    call("fsfreeze", "-u", this.path);
+    run("umount", this.path);
     rmSync(this.#directory, { recursive: true });
   }
 }
@@ -40,6 +41,10 @@ export function scratchProblem(): string | undefined {
 }
 
 function run(program: string, ...args: string[]): void {
-  const { status, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+  const { status, stderr, error } = call(program, ...args);
   if (status !== 0) throw error ?? new Error(`${program}: ${stderr.trim()}`);
+}
+
+function call(program: string, ...args: string[]) {
+  return spawnSync(program, args, { encoding: "utf8" });
 }
