@@ -5,7 +5,27 @@ import type { Dialect } from "./init/settings.ts";
 /** The version that clients gate features on: everything on, no live-upgrade invitation. */
 export const ENVD_VERSION = "0.6.11";
 
-/** Everything that can be set from outside. Built by `parseServe` and by tests. */
+declare const BUILD: { version: string; commit: string } | undefined;
+
+/** The version of thaw itself; `dev` when it runs from its sources. */
+export const VERSION = typeof BUILD === "undefined" ? "dev" : BUILD.version;
+
+/** The commit that was built; `unknown` when it was not built from a repository. */
+export const COMMIT = typeof BUILD === "undefined" ? "unknown" : BUILD.commit;
+
+/** The variables that are read, apart from PATH. Set but empty counts as not set. */
+export const VARIABLES = {
+  /** The name the launcher was called by. */
+  calledAs: () => process.env["THAW_CALLED_AS"] || undefined,
+  /** The token of `thaw serve`, where the command line would show it to everybody. */
+  token: () => process.env["THAW_TOKEN"] || undefined,
+  /** The dialect, for images whose start line takes no flag. */
+  dialect: () => process.env["THAW_DIALECT"] || undefined,
+  /** The launcher's soft limit of open files, which Node raises for itself. */
+  softFileLimit: () => Number(process.env["THAW_SOFT_FILE_LIMIT"]) || undefined,
+};
+
+/** Everything that can be set from outside. Built from the command line and by tests. */
 export interface AgentConfig {
   /** Called as `envd`: the contract's defaults. Called as `thaw`: safe on a shared machine. */
   persona: "thaw" | "envd";
@@ -49,6 +69,8 @@ export interface AgentConfig {
   searchPath: string;
   /** The soft limit of open files of every program; `undefined` leaves the agent's own. */
   softFileLimit: number | undefined;
+  /** Run by a login shell of the default user once the agent listens; `undefined` runs nothing. */
+  initialCommand: string | undefined;
   /** What is logged. Default `info`. */
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
@@ -77,7 +99,8 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     spawnHelper: spawnHelperPath(),
     searchPath:
       process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    softFileLimit: Number(process.env["THAW_SOFT_FILE_LIMIT"]) || undefined,
+    softFileLimit: VARIABLES.softFileLimit(),
+    initialCommand: undefined,
     logLevel: "info",
   };
 }

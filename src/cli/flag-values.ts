@@ -1,0 +1,60 @@
+import { UsageError } from "./usage-error.ts";
+
+const UNITS_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+/** Longer than this, and Node's timers fire at once. */
+const LONGEST_MS = 24 * UNITS_MS["h"]!;
+
+/** Complains about the value of a flag in one form: which flag, which value, what would do. */
+export function badValue(flag: string, value: string, wanted: string, cause?: unknown): UsageError {
+  return new UsageError(`--${flag}: "${value}" is not ${wanted}`, { cause });
+}
+
+/** A port; 0 picks a free one. */
+export function toPort(flag: string, value: string): number {
+  const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(port <= 65_535)) throw badValue(flag, value, "a port from 0 to 65535");
+  return port;
+}
+
+/** A duration in ms from a number and its unit, as in `10s`, `1.5s`, `500ms`, `2m`, `1h`. */
+export function toDurationMs(flag: string, value: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value) ?? [];
+  const durationMs = Math.round(Number(number) * (UNITS_MS[unit ?? ""] ?? Number.NaN));
+  if (durationMs >= 1 && durationMs <= LONGEST_MS) return durationMs;
+  throw badValue(flag, value, 'a duration such as "10s" or "500ms", up to 24h');
+}
+
+/** `HOST:PORT`, `[IPV6]:PORT`, or a host alone. */
+export function toAddress(flag: string, value: string): { host: string; port: number | undefined } {
+  const bracketed = /^\[([^[\]]+)\](?::(.*))?$/.exec(value);
+  const plain = /^([^:[\]\s]+)(?::(.*))?$/.exec(value);
+  const [, host, port] = bracketed ?? plain ?? [];
+  if (host !== undefined) {
+    return { host, port: port === undefined ? undefined : toPort(flag, port) };
+  }
+  // An IPv6 address alone has colons of its own.
+  if (/^[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?$/i.test(value)) {
+    return { host: value, port: undefined };
+  }
+  throw badValue(flag, value, "HOST:PORT or HOST");
+}
+
+/** One of a few words. */
+export function toChoice<T extends string>(flag: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) throw badValue(flag, value, `one of ${choices.join(", ")}`);
+  return found;
+}
+
+/** An http:// URL without its last slash. */
+export function toHttpUrl(flag: string, value: string): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== "http:") throw badValue(flag, value, "an http:// URL");
+  return url.href.replace(/\/+$/, "");
+}
+
+/** An absolute path. */
+export function toAbsolutePath(flag: string, value: string): string {
+  if (!value.startsWith("/")) throw badValue(flag, value, "an absolute path");
+  return value;
+}

@@ -1,0 +1,37 @@
+import { COMMIT, ENVD_VERSION, VERSION } from "../config.ts";
+import { parseServe, type ServeCommand } from "./serve.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** What `thaw --help` prints. */
+export function thawUsage(): string {
+  return `Usage: thaw <command>
+
+  thaw serve [flags]   serve this machine's processes, files and watches on one port
+  thaw serve --help    its flags
+  thaw --version       print the version
+
+Called as envd (through a symlink of that name), it takes envd's own flags: envd -help.
+`;
+}
+
+/** Reads the command line of `thaw`. Throws `UsageError`. */
+export function parseThaw(argv: readonly string[]): ServeCommand {
+  const [command, ...rest] = argv;
+  switch (command) {
+    case "serve":
+      return parseServe(rest);
+    case "--version":
+      return {
+        kind: "print",
+        text: `thaw ${VERSION} (envd ${ENVD_VERSION}, ${COMMIT.slice(0, 12)})\n`,
+      };
+    case "--help":
+    case "-h":
+    case "help":
+      return { kind: "print", text: thawUsage() };
+    case undefined:
+      throw new UsageError("no command is given");
+    default:
+      throw new UsageError(`"${command}" is no command`);
+  }
+}
