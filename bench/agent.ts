@@ -1,7 +1,7 @@
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startHelper } from "./child.ts";
-import { tcpSockets } from "./tcp-sockets.ts";
+import { descriptorOf, tcpSockets } from "./tcp-sockets.ts";
 import { type Target, targetOf } from "./wire.ts";
 
 /** The agent that is measured. */
@@ -48,19 +48,10 @@ export function runningAgent(url: string, token: string | undefined): Agent {
 
 /** The process on this machine that listens on `port`. */
 function listenerOn(port: number): number | undefined {
-  const inodes = tcpSockets()
-    .filter((socket) => socket.localPort === port && socket.state === "listening")
-    .map((socket) => `socket:[${socket.inode}]`);
+  const listener = tcpSockets().find(
+    (socket) => socket.localPort === port && socket.state === "listening",
+  );
+  if (listener === undefined) return undefined;
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).find((pid) => linksOf(pid).some((link) => inodes.includes(link)));
-}
-
-function linksOf(pid: number): string[] {
-  try {
-    const folder = `/proc/${pid}/fd`;
-    return readdirSync(folder).map((fd) => readlinkSync(`${folder}/${fd}`));
-  } catch {
-    // The process has gone, or is not ours to look at.
-    return [];
-  }
+  return pids.map(Number).find((pid) => descriptorOf(pid, listener.inode) !== undefined);
 }

@@ -4,12 +4,13 @@ import { Http1Connection } from "./http1.ts";
 import { residentOf } from "./memory.ts";
 import type { Question, Setting } from "./question.ts";
 import type { Row } from "./table.ts";
-import { tcpSockets } from "./tcp-sockets.ts";
+import { descriptorOf, isSocket, tcpSockets } from "./tcp-sockets.ts";
 import { http1Request, killCall, startCall, startedPid, type Target } from "./wire.ts";
 
 const QUESTION = "viewer: what does a stopped viewer do to the others?";
-/** How often is looked; rarely, so that looking is not what slows the reader. */
-const POLL_MS = 50;
+const POLL_MS = 20;
+/** How long the reader is measured without the stopped viewer, before it and after it. */
+const ALONE_MS = 2_500;
 /** How much longer than agreed an agent is waited for. */
 const PATIENCE = 2;
 
@@ -62,11 +63,11 @@ interface Scene {
 
 async function oneCycle(reader: Http1Connection, scene: Scene): Promise<Outcome> {
   const { target, pid, child, stallSeconds } = scene;
-  const aloneBefore = await rateDuring(reader, () => wait(1_500));
+  const aloneBefore = await rateDuring(reader, () => wait(ALONE_MS));
   const { host, port, token } = target;
   const args = [host, `${port}`, `${child}`, ...(token === undefined ? [] : [token])];
   await using stopped = await startScript("viewer.ts", args, /^reading (\d+)/);
-  const viewerPort = Number(stopped.answer);
+  const isServed = watchConnection(pid, port, Number(stopped.answer));
   const memoryBefore = residentOf(pid);
   let highest = memoryBefore;
   let cutSeconds = Number.NaN;
@@ -77,11 +78,11 @@ async function oneCycle(reader: Http1Connection, scene: Scene): Promise<Outcome>
       while (Number.isNaN(cutSeconds) && secondsSince(start) < PATIENCE * stallSeconds) {
         await wait(POLL_MS);
         highest = Math.max(highest, residentOf(pid));
-        if (!isServed(port, viewerPort)) cutSeconds = secondsSince(start);
+        if (!isServed()) cutSeconds = secondsSince(start);
       }
     });
     stopped.kill("SIGKILL");
-    const aloneAfter = await rateDuring(reader, () => wait(1_500));
+    const aloneAfter = await rateDuring(reader, () => wait(ALONE_MS));
     const aloneRate = (aloneBefore + aloneAfter) / 2;
     return { aloneRate, besideRate, cutSeconds, grownKib: highest - memoryBefore };
   } finally {
@@ -106,12 +107,15 @@ function secondsSince(start: number): number {
   return (performance.now() - start) / 1000;
 }
 
-/** Whether the agent still holds the connection that comes from `viewerPort`. */
-function isServed(agentPort: number, viewerPort: number): boolean {
-  return tcpSockets().some(
-    ({ localPort, remotePort, state }) =>
-      localPort === agentPort && remotePort === viewerPort && state === "established",
+/** Finds the agent's end of the viewer's connection and says whether it is still open. */
+function watchConnection(pid: number, agentPort: number, viewerPort: number): () => boolean {
+  const found = tcpSockets().find(
+    ({ localPort, remotePort }) => localPort === agentPort && remotePort === viewerPort,
   );
+  const inode = found?.inode ?? 0;
+  const file = descriptorOf(pid, inode);
+  if (file === undefined) throw new Error("the agent has no connection with the viewer");
+  return () => isSocket(file, inode);
 }
 
 function rowsOf(outcomes: Outcome[], stallSeconds: number): Row[] {
