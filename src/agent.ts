@@ -6,6 +6,7 @@ import { type AgentConfig, ENVD_VERSION } from "./config.ts";
 import { Watchers } from "./filesystem/watchers.ts";
 import { endpoints } from "./http/endpoints.ts";
 import type { GuardResponse } from "./http/response-body.ts";
+import { callerOf } from "./init/caller.ts";
 import { Init } from "./init/init.ts";
 import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
@@ -18,6 +19,7 @@ import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
 import { type FilesystemParts, filesystemService } from "./services/filesystem.ts";
+import { startInitialCommand } from "./services/initial-command.ts";
 import { processService } from "./services/process.ts";
 import type { ProcessParts } from "./services/process-follow.ts";
 import { Cgroups } from "./system/cgroups.ts";
@@ -86,6 +88,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   });
   const port = await server.listen();
   control.init.start();
+  runInitialCommand(config, processParts, users, log);
   let closing: Promise<void> | undefined;
   const closeAll = async (graceMs: number) => {
     shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
@@ -129,6 +132,19 @@ function createControl(config: AgentConfig, settings: Settings, log: Logger) {
     await Promise.all([init.close(), freezer.close(), fileSystem.close()]);
   };
   return { cgroups, freezer, fileSystem, metrics: new Metrics(), init, close };
+}
+
+function runInitialCommand(
+  { initialCommand }: AgentConfig,
+  parts: ProcessParts,
+  users: Users,
+  log: Logger,
+): void {
+  if (initialCommand === undefined) return;
+  const caller = callerOf(parts.settings, users, undefined);
+  startInitialCommand(parts, caller, initialCommand).catch((reason: unknown) => {
+    log.error({ err: reason }, "the initial command does not run");
+  });
 }
 
 function createServices(processParts: ProcessParts, filesystemParts: FilesystemParts) {

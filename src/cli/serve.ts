@@ -51,7 +51,7 @@ function parseFlags(argv: readonly string[]): FlagValues {
   const help = { help: { type: "boolean", short: "h" } } as const;
   try {
     const { values } = parseArgs({ args: [...argv], options: { ...options, ...help } });
-    return values as FlagValues;
+    return values;
   } catch (reason) {
     if (!(reason instanceof TypeError)) throw reason;
     const [sentence = ""] = reason.message.split(/[\n.] ?(?=[A-Z]|$)/);
