@@ -1,4 +1,14 @@
-import { close, constants, fstat, open, read, type Stats, stat } from "node:fs";
+import {
+  close,
+  closeSync,
+  constants,
+  fstat,
+  fstatSync,
+  open,
+  read,
+  type Stats,
+  stat,
+} from "node:fs";
 import { promisify } from "node:util";
 import { AgentError } from "../errors.ts";
 import { specialKind } from "./file-kind.ts";
@@ -43,14 +53,12 @@ export async function openFile(path: string, stats: Stats): Promise<OpenFile> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
   const fd = await openFd(path, flags).catch(failed);
   try {
-    // Both at once, and both over before the descriptor may be closed.
-    const [looked, tasted] = await Promise.allSettled([statFd(fd), readHead(fd, stats.size)]);
-    const opened = valueOf(looked);
+    const opened = isOnDisk(stats) ? fstatSync(fd) : await statFd(fd);
     refuseSpecial(path, opened);
-    const head = valueOf(tasted);
+    const head = await readHead(fd, opened.size);
     // Where the head holds everything, it knows the size better than any earlier look.
     const size = head.isWhole ? head.bytes.length : opened.size;
-    return new OpenFile(fd, { size, modifiedMs: opened.mtimeMs, head: head.bytes });
+    return new OpenFile(fd, { size, stats: opened, head: head.bytes });
   } catch (cause) {
     await closeFd(fd);
     if (cause instanceof AgentError) throw cause;
@@ -66,10 +74,13 @@ export class OpenFile implements AsyncDisposable {
   readonly head: Buffer;
   readonly #fd: number;
 
-  constructor(fd: number, about: { size: number; modifiedMs: number; head: Buffer }) {
+  readonly #isOnDisk: boolean;
+
+  constructor(fd: number, about: { size: number; stats: Stats; head: Buffer }) {
     this.#fd = fd;
+    this.#isOnDisk = isOnDisk(about.stats);
     this.size = about.size;
-    this.modifiedMs = about.modifiedMs;
+    this.modifiedMs = about.stats.mtimeMs;
     this.head = about.head;
   }
 
@@ -102,7 +113,8 @@ export class OpenFile implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await closeFd(this.#fd);
+    if (this.#isOnDisk) closeSync(this.#fd);
+    else await closeFd(this.#fd);
   }
 
   #fill(buffer: Buffer, position: number, end: number): Promise<Buffer> {
@@ -142,11 +154,6 @@ async function readSizeless(fd: number, head: Buffer): Promise<{ bytes: Buffer; 
   return { bytes: Buffer.concat([head, rest.subarray(0, length)]), isWhole: true };
 }
 
-function valueOf<T>(settled: PromiseSettledResult<T>): T {
-  if (settled.status === "rejected") throw settled.reason;
-  return settled.value;
-}
-
 /** Reads until `buffer` is full or the file ends. */
 async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
   let length = 0;
@@ -164,6 +171,15 @@ function readOnce(fd: number, buffer: Buffer, position: number): Promise<number>
       error === null ? resolve(count) : reject(error),
     );
   });
+}
+
+/**
+ * Whether the file is on a filesystem of a local disk, which answers what it knows about an open
+ * file at once: going to the thread pool for that takes longer than the rest of a small file.
+ * Network filesystems, which may hang, have no device and so no major number.
+ */
+function isOnDisk({ dev }: Stats): boolean {
+  return ((dev >>> 8) & 0xfff) !== 0;
 }
 
 function refuseSpecial(path: string, stats: Stats): void {

@@ -3,7 +3,7 @@ import { extname } from "node:path";
 /** What `contentTypeOf` says when nothing else fits. */
 export const UNKNOWN_TYPE = "application/octet-stream";
 /** How many bytes of a file `sniff` looks at. */
-export const SNIFFED_BYTES = 512;
+const SNIFFED_BYTES = 512;
 
 const TEXT = "text/plain; charset=utf-8";
 
