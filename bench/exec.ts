@@ -24,7 +24,7 @@ export const exec: Question = async ({ agent, startAnother, isQuick, rounds }) =
   const parallel = isQuick ? 10 : 20;
   const large = await startAnother?.({
     environment: {
-      NODE_OPTIONS: `--require ${fileURLToPath(new URL("ballast.cjs", import.meta.url))}`,
+      THAW_NODE_OPTIONS: `--require ${fileURLToPath(new URL("ballast.cjs", import.meta.url))}`,
     },
   });
   await using _ = large ?? noAgent;

@@ -1,14 +1,6 @@
 /** Makes dist/: everything that `thaw` needs to run but Node itself. */
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,11 +12,9 @@ const require = createRequire(import.meta.url);
 const { arch } = process;
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-mkdirSync(dist, { recursive: true });
-rmSync(join(dist, "thaw.cache"), { force: true });
-await build({
+const { outputFiles } = await build({
   entryPoints: [join(root, "src/main.ts")],
-  outfile: join(dist, "thaw.cjs"),
+  write: false,
   bundle: true,
   platform: "node",
   format: "cjs",
@@ -38,13 +28,22 @@ await build({
   },
   plugins: [besideTheBundle()],
 });
-copyFileSync(nativeKoffi(), join(dist, "koffi.node"));
-copyProgram(`native/linux-${arch}/thaw-spawn`, "thaw-spawn");
-copyFileSync(join(root, "scripts/start.cjs"), join(dist, "start.cjs"));
 const launcher = readFileSync(join(root, "scripts/launcher.sh"), "utf8");
-writeFileSync(join(dist, "thaw"), launcher.replace("@ARCH@", arch));
-chmodSync(join(dist, "thaw"), 0o755);
-execFileSync(pinnedNode(), [join(root, "scripts/code-cache.cjs")], { stdio: "inherit" });
+mkdirSync(dist, { recursive: true });
+place("thaw.cjs", outputFiles[0].contents);
+place("start.cjs", readFileSync(join(root, "scripts/start.cjs")));
+place("koffi.node", readFileSync(nativeKoffi()));
+place("thaw-spawn", readFileSync(join(root, `native/linux-${arch}/thaw-spawn`)), 0o755);
+place("thaw", launcher.replace("@ARCH@", arch), 0o755);
+place("thaw.cache", compiledCode());
+
+/** Replaces a file whole: an agent that runs from here may have the old one open or mapped. */
+function place(name, content, mode = 0o644) {
+  const path = join(dist, name);
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, content, { mode });
+  renameSync(draft, path);
+}
 
 /** Takes koffi's native half from beside the bundle: its own search knows only node_modules. */
 function besideTheBundle() {
@@ -65,15 +64,14 @@ function nativeKoffi() {
   return join(found, `linux_${arch}`, "koffi.node");
 }
 
-function copyProgram(from, name) {
-  copyFileSync(join(root, from), join(dist, name));
-  chmodSync(join(dist, name), 0o755);
-}
-
-/** The Node that the launcher takes; code for another one would be thrown away. */
-function pinnedNode() {
+/** The bundle as the launcher's Node compiles it; code for another one would be thrown away. */
+function compiledCode() {
   const pinned = join(root, `node_modules/node-linux-${arch}/bin/node`);
-  return existsSync(pinned) ? pinned : process.execPath;
+  const node = existsSync(pinned) ? pinned : process.execPath;
+  return execFileSync(node, [join(root, "scripts/code-cache.cjs")], {
+    env: {},
+    maxBuffer: 64 * 1024 * 1024,
+  });
 }
 
 function commit() {

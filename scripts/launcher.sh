@@ -24,4 +24,5 @@ THAW_CALLED_AS=${0##*/}
 export THAW_SOFT_FILE_LIMIT THAW_CALLED_AS
 # Options that are meant for the programs of an image must not change or break the agent.
 unset NODE_OPTIONS
+[ -n "${THAW_NODE_OPTIONS-}" ] && export NODE_OPTIONS="$THAW_NODE_OPTIONS"
 exec "$node" "$here/start.cjs" "$@"

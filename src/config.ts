@@ -106,7 +106,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
 }
 
 /** Where thaw-spawn is: the checkout's own for this machine, or beside the bundle. */
-export function spawnHelperPath(): string {
+function spawnHelperPath(): string {
   const beside = join(import.meta.dirname, "thaw-spawn");
   if (existsSync(beside)) return beside;
   return join(import.meta.dirname, "..", "native", `linux-${process.arch}`, "thaw-spawn");

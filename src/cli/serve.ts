@@ -13,7 +13,7 @@ const TOKEN_LENGTH = 22;
 export type ServeCommand = { kind: "print"; text: string } | { kind: "run"; config: AgentConfig };
 
 /** What `thaw serve --help` prints. */
-export function serveUsage(): string {
+function serveUsage(): string {
   return `Usage: thaw serve [flags]
 
 Serves processes, files and watches of this machine on one port, and prints the URL.

@@ -3,7 +3,7 @@ import { parseServe, type ServeCommand } from "./serve.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** What `thaw --help` prints. */
-export function thawUsage(): string {
+function thawUsage(): string {
   return `Usage: thaw <command>
 
   thaw serve [flags]   serve this machine's processes, files and watches on one port
