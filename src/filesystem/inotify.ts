@@ -1,13 +1,15 @@
-import { readSync } from "node:fs";
+import { close, readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { codeOf } from "../lib/error-text.ts";
 import { adoptDescriptor } from "../system/descriptors.ts";
-import { callLibc } from "../system/libc.ts";
+import { callLibc, libcFunction } from "../system/libc.ts";
 import type { RawPath } from "./raw-path.ts";
 
 const IN_NONBLOCK = 0o4000;
 const IN_CLOEXEC = 0o2000000;
+const DUPLICATE = "int fcntl(int fd, int command, int from)";
+const F_DUPFD_CLOEXEC = 1030;
 const IN_ONLYDIR = 0x0100_0000;
 const IN_DONT_FOLLOW = 0x0200_0000;
 
@@ -70,6 +72,8 @@ export interface InotifySubscriber {
 export class Inotify {
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   readonly #subscribers = new Map<number, Set<InotifySubscriber>>();
+  /** Without a subscriber, and about to be given back. */
+  readonly #unused = new Set<number>();
   #queue: { socket: Socket; fd: number } | undefined;
   #afterwards: (() => void)[] = [];
   #isTurnDue = false;
@@ -98,6 +102,7 @@ export class Inotify {
         Buffer.from(`${path}\0`, "latin1"),
         followsLink ? MASK : MASK | IN_DONT_FOLLOW,
       );
+      this.#unused.delete(watch);
       const subscribers = this.#subscribers.get(watch) ?? new Set();
       this.#subscribers.set(watch, subscribers.add(subscriber));
       return watch;
@@ -115,12 +120,8 @@ export class Inotify {
     this.#subscribers.delete(watch);
     this.#closeIfUnused();
     if (this.#queue === undefined) return;
-    try {
-      callLibc("int inotify_rm_watch(int fd, int watch)", this.#queue.fd, watch);
-    } catch (error) {
-      // The directory is gone, and the kernel has taken the watch back by itself.
-      if (codeOf(error) !== "EINVAL") throw error;
-    }
+    this.#unused.add(watch);
+    this.#takeTurn();
   }
 
   /**
@@ -139,9 +140,7 @@ export class Inotify {
     } finally {
       this.#isDraining = false;
     }
-    if (this.#afterwards.length === 0 || this.#isTurnDue) return;
-    this.#isTurnDue = true;
-    setImmediate(() => this.#takeTurn());
+    if (this.#afterwards.length > 0) this.#takeTurn();
   }
 
   /** Calls `act` once, when everything that is queued by then has been seen. Needs a `drain`. */
@@ -149,9 +148,34 @@ export class Inotify {
     this.#afterwards.push(act);
   }
 
+  /** Goes on with what is left to do, after others. */
   #takeTurn(): void {
-    this.#isTurnDue = false;
-    this.drain();
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    setImmediate(() => {
+      this.#isTurnDue = false;
+      this.#removeUnused();
+      this.drain();
+    });
+  }
+
+  /** Gives watches back to the kernel; that takes long for a large tree. */
+  #removeUnused(): void {
+    const end = performance.now() + TURN_MS;
+    for (const watch of this.#unused) {
+      if (this.#queue === undefined) return;
+      if (performance.now() > end) {
+        this.#takeTurn();
+        return;
+      }
+      this.#unused.delete(watch);
+      try {
+        callLibc("int inotify_rm_watch(int fd, int watch)", this.#queue.fd, watch);
+      } catch (error) {
+        // The directory is gone, and the kernel has taken the watch back by itself.
+        if (codeOf(error) !== "EINVAL") throw error;
+      }
+    }
   }
 
   #open(): { socket: Socket; fd: number } {
@@ -227,9 +251,20 @@ export class Inotify {
 
   #closeIfUnused(): void {
     if (this.#subscribers.size > 0) return;
-    this.#queue?.socket.destroy();
+    if (this.#queue !== undefined) closeAside(this.#queue);
     this.#queue = undefined;
+    this.#unused.clear();
   }
+}
+
+/**
+ * The kernel takes tens of milliseconds to close a queue: a second descriptor makes that happen
+ * outside of the event loop.
+ */
+function closeAside({ socket, fd }: { socket: Socket; fd: number }): void {
+  const last = Number(libcFunction(DUPLICATE)(fd, F_DUPFD_CLOEXEC, 0));
+  socket.destroy();
+  if (last >= 0) close(last);
 }
 
 function openInotify(): number {

@@ -28,9 +28,9 @@ import { scratchDirectory } from "../../helpers/scratch.ts";
 
 const open: Watchers[] = [];
 
-afterEach(() => {
+afterEach(async () => {
   for (const watchers of open.splice(0)) watchers.closeAll();
-  expect(inotifyDescriptors()).toEqual([]);
+  await expect.poll(inotifyDescriptors).toEqual([]);
 });
 
 function inotifyDescriptors(): string[] {
@@ -368,7 +368,7 @@ describe("a recursive watcher", () => {
 
   test("lets the event loop turn while it takes up a large tree", async () => {
     using scratch = scratchDirectory();
-    for (let index = 0; index < 1_500; index += 1) makeTree(scratch.path, `tree/${index}/a/`);
+    for (let index = 0; index < 600; index += 1) makeTree(scratch.path, `tree/${index}/a/`);
     let turns = 0;
     const count = () => {
       turns += 1;
@@ -380,7 +380,7 @@ describe("a recursive watcher", () => {
     await watch(scratch.path, recursive, watchers);
 
     clearImmediate(counting);
-    expect(watchers.watchedDirectories).toBe(3_002);
+    expect(watchers.watchedDirectories).toBe(1_202);
     expect(turns).toBeGreaterThan(3);
   });
 });
@@ -466,7 +466,7 @@ describe("several watchers", () => {
 
     for (const id of ids) watchers.remove(id);
 
-    expect(inotifyDescriptors()).toEqual([]);
+    await expect.poll(inotifyDescriptors).toEqual([]);
     expect(watchers.watchedDirectories).toBe(0);
   });
 
@@ -480,7 +480,7 @@ describe("several watchers", () => {
       watchers.remove(id);
     }
 
-    expect(inotifyDescriptors()).toEqual([]);
+    await expect.poll(inotifyDescriptors).toEqual([]);
   });
 
   test("outlive the directory, which takes its watch with it", async () => {
@@ -571,7 +571,7 @@ describe("a watch is refused", () => {
 
   test("when the call ends while it takes up a tree, and nothing stays", async () => {
     using scratch = scratchDirectory();
-    for (let index = 0; index < 2_000; index += 1) makeTree(scratch.path, `${index}/`);
+    for (let index = 0; index < 600; index += 1) makeTree(scratch.path, `${index}/`);
     const watchers = newWatchers();
     const controller = new AbortController();
 
@@ -626,7 +626,7 @@ describe("a watcher fails for good", () => {
         message: "inotify queue overflow: changes were lost, watch again",
       });
     }
-    expect(inotifyDescriptors()).toEqual([]);
+    await expect.poll(inotifyDescriptors).toEqual([]);
   });
 
   const watchLimit = "/proc/sys/fs/inotify/max_user_watches";
