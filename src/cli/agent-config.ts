@@ -1,5 +1,5 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createSecureContext } from "node:tls";
 import { type AgentConfig, defaultConfig, VARIABLES } from "../config.ts";
 import {
   badValue,
@@ -43,11 +43,11 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
 
 /** The text of a file that `--flag` names. Throws `UsageError` when it cannot be read. */
 export function readFlagFile(flag: string, path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (reason) {
-    throw badValue(flag, path, `a readable file (${(reason as { code?: string }).code})`, reason);
-  }
+  return orComplain(
+    () => readFileSync(path, "utf8"),
+    (reason) =>
+      badValue(flag, path, `a readable file (${(reason as { code?: string }).code})`, reason),
+  );
 }
 
 function dialectOf(value: string | boolean | undefined): AgentConfig["dialect"] {
@@ -85,15 +85,23 @@ function tlsOf(
 }
 
 function checkTls(tls: { cert: string; key: string }, certFile: string, keyFile: string): void {
+  const certificate = orComplain(
+    () => new X509Certificate(tls.cert),
+    (reason) => badValue("tls-cert", certFile, "a certificate in PEM", reason),
+  );
+  const key = orComplain(
+    () => createPrivateKey(tls.key),
+    (reason) => badValue("tls-key", keyFile, "a key in PEM", reason),
+  );
+  if (certificate.checkPrivateKey(key)) return;
+  throw badValue("tls-key", keyFile, `the key of the certificate "${certFile}"`);
+}
+
+function orComplain<T>(attempt: () => T, complaint: (reason: unknown) => UsageError): T {
   try {
-    createSecureContext({ cert: tls.cert });
+    return attempt();
   } catch (reason) {
-    throw badValue("tls-cert", certFile, "a certificate in PEM", reason);
-  }
-  try {
-    createSecureContext(tls);
-  } catch (reason) {
-    throw badValue("tls-key", keyFile, "the key of the certificate, in PEM", reason);
+    throw complaint(reason);
   }
 }
 

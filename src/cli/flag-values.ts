@@ -1,8 +1,11 @@
+import { isIPv6 } from "node:net";
 import { UsageError } from "./usage-error.ts";
 
+const LAST_PORT = 65_535;
+
 const UNITS_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-/** Longer than this, and Node's timers fire at once. */
-const LONGEST_MS = 24 * UNITS_MS["h"]!;
+/** Well below what Node's timers can wait. */
+const LONGEST_MS = 24 * 3_600_000;
 
 /** Complains about the value of a flag in one form: which flag, which value, what would do. */
 export function badValue(flag: string, value: string, wanted: string, cause?: unknown): UsageError {
@@ -12,7 +15,7 @@ export function badValue(flag: string, value: string, wanted: string, cause?: un
 /** A port; 0 picks a free one. */
 export function toPort(flag: string, value: string): number {
   const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(port <= 65_535)) throw badValue(flag, value, "a port from 0 to 65535");
+  if (!(port <= LAST_PORT)) throw badValue(flag, value, "a port from 0 to 65535");
   return port;
 }
 
@@ -26,17 +29,14 @@ export function toDurationMs(flag: string, value: string): number {
 
 /** `HOST:PORT`, `[IPV6]:PORT`, or a host alone. */
 export function toAddress(flag: string, value: string): { host: string; port: number | undefined } {
-  const bracketed = /^\[([^[\]]+)\](?::(.*))?$/.exec(value);
-  const plain = /^([^:[\]\s]+)(?::(.*))?$/.exec(value);
-  const [, host, port] = bracketed ?? plain ?? [];
-  if (host !== undefined) {
-    return { host, port: port === undefined ? undefined : toPort(flag, port) };
-  }
   // An IPv6 address alone has colons of its own.
-  if (/^[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?$/i.test(value)) {
-    return { host: value, port: undefined };
+  if (isIPv6(value)) return { host: value, port: undefined };
+  const [, bracketed, plain, port] = /^(?:\[(.+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/.exec(value) ?? [];
+  const host = plain ?? (isIPv6(bracketed ?? "") ? bracketed : undefined);
+  if (host === undefined || Number(port ?? 0) > LAST_PORT) {
+    throw badValue(flag, value, "HOST:PORT or HOST");
   }
-  throw badValue(flag, value, "HOST:PORT or HOST");
+  return { host, port: port === undefined ? undefined : Number(port) };
 }
 
 /** One of a few words. */

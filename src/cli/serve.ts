@@ -16,8 +16,8 @@ export type ServeCommand = { kind: "print"; text: string } | { kind: "run"; conf
 function serveUsage(): string {
   return `Usage: thaw serve [flags]
 
-Serves processes, files and watches of this machine on one port, and prints the URL.
-The token is a random one, unless --token-file or the variable THAW_TOKEN holds it.
+Serves processes, files and watches of this machine on one port and prints its
+URL. The token is random, unless --token-file or the variable THAW_TOKEN has it.
 
 ${describeFlags(SERVE_FLAGS, "--")}`;
 }

@@ -6,11 +6,11 @@ import { UsageError } from "./usage-error.ts";
 function thawUsage(): string {
   return `Usage: thaw <command>
 
-  thaw serve [flags]   serve this machine's processes, files and watches on one port
-  thaw serve --help    its flags
+  thaw serve [flags]   serve processes, files and watches of this machine
+  thaw serve --help    list its flags
   thaw --version       print the version
 
-Called as envd (through a symlink of that name), it takes envd's own flags: envd -help.
+Called as envd, through a symlink of that name, it takes envd's flags.
 `;
 }
 
