@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startHelper } from "./child.ts";
+import { residentOf } from "./memory.ts";
 import { descriptorOf, tcpSockets } from "./tcp-sockets.ts";
 import { type Target, targetOf } from "./wire.ts";
 
@@ -15,29 +16,35 @@ export interface Agent extends AsyncDisposable {
 export interface ThawOptions {
   /** Further flags of `thaw serve`. */
   flags?: readonly string[];
-  /** The launcher; default that of `npm run build`. */
-  launcher?: string | undefined;
-  /** Variables besides those of the benchmark. */
-  environment?: Record<string, string>;
+  /** The directory that `npm run build` filled; default this checkout's. */
+  build?: string | undefined;
+  /** Whether it carries 256 MB of other things on its heap. */
+  isLarge?: boolean;
 }
 
-/** The launcher that `npm run build` makes. */
-export const LAUNCHER = fileURLToPath(new URL("../dist/thaw", import.meta.url));
+/** What `npm run build` makes. */
+export const BUILD = fileURLToPath(new URL("../dist", import.meta.url));
+const BALLAST = fileURLToPath(new URL("ballast.cjs", import.meta.url));
+/** What the ballast adds at least, in KiB. */
+const BALLAST_KIB = 256 * 1024;
 
 /** Starts thaw as a process of its own on a free port. */
 export async function startThaw(options: ThawOptions = {}): Promise<Agent> {
-  const { flags = [], environment = {}, launcher = LAUNCHER } = options;
+  const { flags = [], build = BUILD, isLarge = false } = options;
+  const args = ["serve", "--no-token", "--port", "0", ...flags];
   const helper = await startHelper({
-    command: launcher,
-    args: ["serve", "--no-token", "--port", "0", ...flags],
-    environment,
     ready: /(http:\/\/[^\s#"]+)/,
+    // The launcher keeps foreign options away from Node, so the ballast goes around it.
+    ...(isLarge
+      ? { command: process.execPath, args: ["--require", BALLAST, `${build}/start.cjs`, ...args] }
+      : { command: `${build}/thaw`, args }),
   });
-  return {
-    target: targetOf(helper.answer),
-    pid: helper.pid,
-    [Symbol.asyncDispose]: () => helper[Symbol.asyncDispose](),
-  };
+  const end = () => helper[Symbol.asyncDispose]();
+  if (isLarge && residentOf(helper.pid) < BALLAST_KIB) {
+    await end();
+    throw new Error("the agent did not take its ballast");
+  }
+  return { target: targetOf(helper.answer), pid: helper.pid, [Symbol.asyncDispose]: end };
 }
 
 /** An agent that runs already. Left running. */

@@ -19,7 +19,6 @@ export interface Helper extends AsyncDisposable {
 export interface Program {
   command: string;
   args: readonly string[];
-  environment?: Record<string, string>;
   /** What the line on stdout looks like that says it is ready; its first group is the answer. */
   ready: RegExp;
 }
@@ -28,7 +27,6 @@ export interface Program {
 export async function startHelper(program: Program): Promise<Helper> {
   const child = spawn(program.command, program.args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...program.environment },
   });
   try {
     const answer = await firstAnswer(child, program);

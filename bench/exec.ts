@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import type { Agent } from "./agent.ts";
 import { spawnBare, waitBare } from "./bare-spawn.ts";
 import { Http1Connection } from "./http1.ts";
@@ -22,11 +21,7 @@ interface Figures {
 export const exec: Question = async ({ agent, startAnother, isQuick, rounds }) => {
   const sequential = isQuick ? 60 : 200;
   const parallel = isQuick ? 10 : 20;
-  const large = await startAnother?.({
-    environment: {
-      THAW_NODE_OPTIONS: `--require ${fileURLToPath(new URL("ballast.cjs", import.meta.url))}`,
-    },
-  });
+  const large = await startAnother?.({ isLarge: true });
   await using _ = large ?? noAgent;
   await using small = await clientsOf(agent);
   await using big = large === undefined ? undefined : await clientsOf(large);

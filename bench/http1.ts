@@ -75,6 +75,11 @@ export class Http1Connection implements Disposable {
     return this.#socket.localPort ?? 0;
   }
 
+  /** Whether a response is awaited or goes on. */
+  get isReading(): boolean {
+    return this.#reading !== undefined;
+  }
+
   /** Sends `request` and reads its whole response. */
   exchange(request: Uint8Array): Promise<Response> {
     const response = this.#read();

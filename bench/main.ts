@@ -1,12 +1,12 @@
 /**
- * `npm run bench -- [--url URL] [--token TOKEN] [--thaw LAUNCHER] [--only exec,stdout,…] [--quick]
+ * `npm run bench -- [--url URL] [--token TOKEN] [--build DIRECTORY] [--only exec,stdout,…] [--quick]
  * [--rounds N]`: measures an envd-compatible agent, or thaw itself when no URL is given.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { LAUNCHER, runningAgent, startThaw, type ThawOptions } from "./agent.ts";
+import { BUILD, runningAgent, startThaw, type ThawOptions } from "./agent.ts";
 import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { idle } from "./idle.ts";
@@ -14,7 +14,7 @@ import { output } from "./output.ts";
 import type { Question } from "./question.ts";
 import { start as startUp } from "./start.ts";
 import { viewer } from "./stopped-viewer.ts";
-import { printAnswer } from "./table.ts";
+import { type Answer, printAnswer } from "./table.ts";
 
 const QUESTIONS: Record<string, Question> = {
   exec,
@@ -29,7 +29,7 @@ const { values } = parseArgs({
   options: {
     url: { type: "string" },
     token: { type: "string" },
-    thaw: { type: "string" },
+    build: { type: "string" },
     only: { type: "string" },
     rounds: { type: "string" },
     quick: { type: "boolean", default: false },
@@ -43,27 +43,35 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const isOurs = values.url === undefined;
-if (isOurs && values.thaw === undefined && !existsSync(LAUNCHER)) {
+if (isOurs && values.build === undefined && !existsSync(BUILD)) {
   execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" });
 }
 
-const start = (options: ThawOptions) => startThaw({ launcher: values.thaw, ...options });
+const start = (options: ThawOptions) => startThaw({ build: values.build, ...options });
 const begin = performance.now();
 const cpu = cpus();
 console.log(`${cpu.length} x ${cpu[0]?.model ?? "unknown"}, Node ${process.versions.node}`);
 
 let missed = 0;
 for (const name of names) {
-  // A fresh agent for each question, so that none inherits what another left on the heap.
+  try {
+    missed += printAnswer(await ask(QUESTIONS[name] as Question));
+  } catch (reason) {
+    console.error(`\n### ${name}: failed\n\n`, reason);
+    missed += 1;
+  }
+}
+const seconds = ((performance.now() - begin) / 1000).toFixed(0);
+console.log(`\n${missed === 0 ? "all targets met" : `${missed} targets missed`}, ${seconds} s`);
+
+/** Asks with a fresh agent, so that no question inherits what another left on the heap. */
+async function ask(question: Question): Promise<Answer> {
   await using agent =
     values.url === undefined ? await start({}) : runningAgent(values.url, values.token);
-  const answer = await (QUESTIONS[name] as Question)({
+  return await question({
     agent,
     startAnother: isOurs ? start : undefined,
     isQuick: values.quick,
     rounds: Number(values.rounds ?? 5),
   });
-  missed += printAnswer(answer);
 }
-const seconds = ((performance.now() - begin) / 1000).toFixed(0);
-console.log(`\n${missed === 0 ? "all targets met" : `${missed} targets missed`}, ${seconds} s`);

@@ -67,13 +67,12 @@ async function oneCycle(reader: Http1Connection, scene: Scene): Promise<Outcome>
   const { host, port, token } = target;
   const args = [host, `${port}`, `${child}`, ...(token === undefined ? [] : [token])];
   await using stopped = await startScript("viewer.ts", args, /^reading (\d+)/);
-  const isServed = watchConnection(pid, port, Number(stopped.answer));
   const memoryBefore = residentOf(pid);
   let highest = memoryBefore;
   let cutSeconds = Number.NaN;
-  stopped.kill("SIGSTOP");
   try {
     const start = performance.now();
+    const isServed = watchConnection(pid, port, Number(stopped.answer));
     const besideRate = await rateDuring(reader, async () => {
       while (Number.isNaN(cutSeconds) && secondsSince(start) < PATIENCE * stallSeconds) {
         await wait(POLL_MS);
@@ -100,6 +99,7 @@ async function rateDuring(reader: Http1Connection, act: () => Promise<unknown>):
   await act();
   const seconds = secondsSince(start);
   reader.onBytes = () => {};
+  if (!reader.isReading) throw new Error("the viewer that reads was cut off");
   return bytes / 1024 / 1024 / seconds;
 }
 
