@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
+import { type Code, ConnectError } from "@connectrpc/connect";
 import { Users } from "../../src/system/users.ts";
 
 /** Never aborts. */
@@ -34,4 +35,15 @@ export function makeDeepTree(directory: string, depth: number): void {
   } finally {
     process.chdir(home);
   }
+}
+
+/** How a call fails on the wire. */
+export async function failureOf(call: Promise<unknown>): Promise<{ code: Code; message: string }> {
+  const reason = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (!(reason instanceof ConnectError))
+    throw new Error("not a failure on the wire", { cause: reason });
+  return { code: reason.code, message: reason.rawMessage };
 }
