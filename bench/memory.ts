@@ -8,7 +8,7 @@ export interface Memory {
 }
 
 /** Reads what `pid` holds now. */
-export function memoryOf(pid: number): Memory {
+function memoryOf(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
   const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, "m").exec(text)?.[1]);
   return { rss: field("Rss"), privateDirty: field("Private_Dirty") };
