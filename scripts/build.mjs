@@ -35,14 +35,17 @@ place("start.cjs", readFileSync(join(root, "scripts/start.cjs")));
 place("koffi.node", readFileSync(nativeKoffi()));
 place("thaw-spawn", readFileSync(join(root, `native/linux-${arch}/thaw-spawn`)), 0o755);
 place("thaw", launcher.replace("@ARCH@", arch), 0o755);
-place("thaw.cache", compiledCode());
+compileInto("thaw.cache");
 
 /** Replaces a file whole: an agent that runs from here may have the old one open or mapped. */
 function place(name, content, mode = 0o644) {
-  const path = join(dist, name);
-  const draft = `${path}.${process.pid}`;
+  const draft = draftOf(name);
   writeFileSync(draft, content, { mode });
-  renameSync(draft, path);
+  renameSync(draft, join(dist, name));
+}
+
+function draftOf(name) {
+  return join(dist, `${name}.${process.pid}`);
 }
 
 /** Takes koffi's native half from beside the bundle: its own search knows only node_modules. */
@@ -64,14 +67,13 @@ function nativeKoffi() {
   return join(found, `linux_${arch}`, "koffi.node");
 }
 
-/** The bundle as the launcher's Node compiles it; code for another one would be thrown away. */
-function compiledCode() {
+/** Keeps the bundle as the launcher's Node compiles it; another one would not take it. */
+function compileInto(name) {
   const pinned = join(root, `node_modules/node-linux-${arch}/bin/node`);
   const node = existsSync(pinned) ? pinned : process.execPath;
-  return execFileSync(node, [join(root, "scripts/code-cache.cjs")], {
-    env: {},
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  const draft = draftOf(name);
+  execFileSync(node, [join(root, "scripts/code-cache.cjs"), draft], { env: {}, stdio: "inherit" });
+  renameSync(draft, join(dist, name));
 }
 
 function commit() {

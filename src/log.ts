@@ -11,6 +11,8 @@ const HELD_LIMIT_BYTES = 1024 * 1024;
  */
 export function createLog(level: "debug" | "info" | "warn" | "error" | "silent"): Logger {
   const stderr = pino.destination({ fd: 2, sync: true });
+  // A log that cannot be written, to a full disk or a terminal that is gone, ends nothing.
+  stderr.on("error", () => {});
   return pino(
     {
       level,

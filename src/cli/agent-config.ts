@@ -31,6 +31,7 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
     // Outside a VM, a metadata service is only asked when one is named.
     isNotFc: isTrue(values["isnotfc"] ?? (config.isNotFc && metadataUrl === undefined)),
     cgroupRoot: given("cgroup-root", toAbsolutePath) ?? config.cgroupRoot,
+    runDir: given("run-dir", toAbsolutePath) ?? config.runDir,
     noCgroups: isTrue(values["no-cgroups"]),
     stallTimeoutMs: given("stall-timeout", toDurationMs) ?? config.stallTimeoutMs,
     metadataUrl: metadataUrl ?? config.metadataUrl,

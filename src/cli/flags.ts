@@ -19,6 +19,7 @@ const SHARED: readonly Flag[] = [
   { name: "metadata-url", kind: "text", value: "URL", help: "metadata service to ask" },
   { name: "cgroup-root", kind: "text", value: "DIR", help: "cgroup v2 (/sys/fs/cgroup)" },
   { name: "no-cgroups", kind: "bool", help: "touch no cgroup" },
+  { name: "run-dir", kind: "text", value: "DIR", help: "where programs look (/run/e2b)" },
   {
     name: "stall-timeout",
     kind: "text",

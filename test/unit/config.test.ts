@@ -95,7 +95,8 @@ describe("thaw serve", () => {
   test("takes every other flag", () => {
     const argv = ["--cgroup-root", "/cg", "--no-cgroups", "--stall-timeout", "500ms"];
 
-    expect(serve(...argv, "--cmd", "echo", "--verbose")).toMatchObject({
+    expect(serve(...argv, "--cmd", "echo", "--verbose", "--run-dir=/x")).toMatchObject({
+      runDir: "/x",
       cgroupRoot: "/cg",
       noCgroups: true,
       stallTimeoutMs: 500,
