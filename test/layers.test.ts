@@ -89,9 +89,11 @@ const roomOf = (path: string) =>
 function read(path: string): Source {
   const text = readFileSync(path, "utf8");
   const imports = [
-    ...text.matchAll(/^(?:import|export)\b[^"';]*?from "([^"]+)"|^import "([^"]+)"/gm),
+    ...text.matchAll(
+      /^(?:import|export)\b[^"';]*?from "([^"]+)"|^import "([^"]+)"|\b(?:import|require)\(\s*"([^"]+)"/gm,
+    ),
   ].map((match) => {
-    const from = match[1] ?? match[2] ?? "";
+    const from = match[1] ?? match[2] ?? match[3] ?? "";
     return {
       from,
       room: from.startsWith(".") ? roomOf(normalize(join(dirname(path), from))) : undefined,
@@ -170,12 +172,18 @@ describe.for(sources)("$path", ({ path, text }) => {
   test("says what each of its exports is for", () => {
     const bare = [
       ...text.matchAll(
-        /^(.*)\n(export (?:async )?(?:abstract )?(?:function\*?|class|interface|type|const|let) \w+)/gm,
+        /(?<=^(.*)\n)(export (?:default )?(?:async )?(?:abstract )?(?:function\*?|class|interface|type|const|let) \w+)/gm,
       ),
     ]
-      .filter(([, before]) => !/\*\/\s*$/.test(before ?? "") && !/^export/.test(before ?? ""))
+      // The overloads of a function share the comment of the first.
+      .filter(([, before = "", declaration = ""]) => {
+        return (
+          !/\*\/\s*$/.test(before) &&
+          !(before.startsWith(`${declaration}(`) && before.endsWith(";"))
+        );
+      })
       .map(([, , declaration]) => declaration);
-    const first = /^export /.test(text) ? [text.split("\n")[0]] : [];
+    const first = text.startsWith("export ") ? [text.split("\n")[0]] : [];
 
     expect([...first, ...bare]).toEqual([]);
   });
