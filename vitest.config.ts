@@ -4,8 +4,12 @@ const project = (name: string, include: string[], testTimeout: number) => ({
   test: { name, include, testTimeout, hookTimeout: 30_000, pool: "forks" as const },
 });
 
+/** A file that `.ci/run` counts the tests from. */
+const report = process.env["THAW_TEST_REPORT"];
+
 export default defineConfig({
   test: {
+    ...(report !== undefined && { reporters: ["default", "json"], outputFile: { json: report } }),
     projects: [
       project("unit", ["test/*.test.ts", "test/unit/**/*.test.ts"], 5_000),
       project("integration", ["test/integration/**/*.test.ts"], 30_000),
