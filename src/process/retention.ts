@@ -1,7 +1,7 @@
 import type { ProcessEnd } from "./exit.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
-export const RETENTION_MS = 30_000;
+const RETENTION_MS = 30_000;
 /** The most ends that are kept; beyond it the oldest goes first. */
 const RETAINED = 10_000;
 

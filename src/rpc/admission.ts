@@ -72,7 +72,7 @@ export class Admission {
 }
 
 /** Compares in a time that does not tell how much of a guess was right. */
-export function isEqual(one: string, other: string): boolean {
+function isEqual(one: string, other: string): boolean {
   const a = Buffer.from(one);
   const b = Buffer.from(other);
   return a.length === b.length && timingSafeEqual(a, b);

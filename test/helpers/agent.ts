@@ -176,7 +176,7 @@ export const test = base.extend<Fixtures>({
 });
 
 /** The account `thaw-test`, with a second group; made at its first use and kept. */
-export function ordinaryUser(): User {
+function ordinaryUser(): User {
   const users = new Users();
   if (users.find("thaw-test") === undefined) {
     execFileSync("useradd", ["--create-home", "--groups", "users", "thaw-test"]);
