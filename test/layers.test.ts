@@ -12,6 +12,7 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
   process: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
   filesystem: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
   init: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
+  ports: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   services: {
     rooms: ["process", "filesystem", "init", "system", "lib", "errors.ts", "gen"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect"],
@@ -45,6 +46,7 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
       "process",
       "filesystem",
       "init",
+      "ports",
       "system",
       "lib",
       "errors.ts",
@@ -55,11 +57,11 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ["node:", "@connectrpc/connect"],
   },
   cli: {
-    rooms: ["agent.ts", "config.ts", "log.ts", "errors.ts", "init", "system", "lib"],
+    rooms: ["agent.ts", "config.ts", "log.ts", "system"],
     packages: ["node:"],
   },
   "main.ts": {
-    rooms: ["cli", "agent.ts", "config.ts", "log.ts", "errors.ts", "lib"],
+    rooms: ["cli", "config.ts", "log.ts"],
     packages: ["node:"],
   },
 };
