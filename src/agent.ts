@@ -13,6 +13,7 @@ import { Settings } from "./init/settings.ts";
 import { type Logger, outputOf } from "./log.ts";
 import { StallWatch, watchResponse } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
+import { Forwarder } from "./ports/forwarder.ts";
 import { ProcessRegistry } from "./process/registry.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
@@ -88,12 +89,14 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   });
   const port = await server.listen();
   control.init.start();
+  const forwarder = startForwarding(config, port, log);
   runInitialCommand(config, processParts, users, log);
   let closing: Promise<void> | undefined;
   const closeAll = async (graceMs: number) => {
     shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
     // What is frozen does not take its leave.
     await control.freezer.close();
+    await forwarder?.stop();
     await Promise.all([server.close(graceMs), processes.close(graceMs)]);
     watchers.closeAll();
     await control.close();
@@ -106,6 +109,15 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+}
+
+/** Outside a VM there is no outer address to forward from, and nothing to look for. */
+function startForwarding(config: AgentConfig, ownPort: number, log: Logger): Forwarder | undefined {
+  const address = config.forwardAddress;
+  if (config.isNotFc || address === undefined) return undefined;
+  const forwarder = new Forwarder({ address, ownPort, log });
+  forwarder.start();
+  return forwarder;
 }
 
 function guardWith(stalls: StallWatch): GuardResponse {

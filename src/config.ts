@@ -61,6 +61,11 @@ export interface AgentConfig {
   caBundleFile: string;
   /** Where the installed CA is kept. Default /usr/local/share/ca-certificates/e2b-ca.crt. */
   caExtraFile: string;
+  /**
+   * The guest's outer address, where services on loopback are made reachable. Default
+   * 169.254.0.21. Only in a VM; `undefined` forwards nothing there either.
+   */
+  forwardAddress: string | undefined;
   /** How long a connection may take to show what it speaks, in ms. Default 10,000. */
   sniffTimeoutMs: number;
   /** The thaw-spawn binary. Default: beside the bundle, or the checkout's own. */
@@ -95,6 +100,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     frozenPath: "/",
     caBundleFile: "/etc/ssl/certs/ca-certificates.crt",
     caExtraFile: "/usr/local/share/ca-certificates/e2b-ca.crt",
+    forwardAddress: "169.254.0.21",
     sniffTimeoutMs: 10_000,
     spawnHelper: spawnHelperPath(),
     searchPath:

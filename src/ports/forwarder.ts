@@ -1,0 +1,90 @@
+import type { Logger } from "../log.ts";
+import { Relay } from "./relay.ts";
+import { type Listener, scanListeners } from "./scan.ts";
+
+/** How often listeners are looked for, in ms. From the envd contract. */
+const SCAN_MS = 1_000;
+/** The most ports that are forwarded at once; further ones wait until some are gone. */
+const RELAYS = 1_000;
+
+/** What the forwarder is made with. */
+export interface ForwarderOptions {
+  /** The guest's outer address, as in 169.254.0.21. Where it is missing nothing is forwarded. */
+  address: string;
+  /** A port that is never forwarded: the agent's own. */
+  ownPort: number;
+  log: Logger;
+}
+
+/**
+ * Makes services that listen on the guest's loopback reachable at its outer address. Looks for
+ * them while it runs, and closes the way to those that have gone.
+ */
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #relays = new Map<string, Relay>();
+  #timer: NodeJS.Timeout | undefined;
+  #scan: Promise<void> | undefined;
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+  }
+
+  /** The ports that are forwarded now. */
+  get ports(): number[] {
+    return [...this.#relays.keys()].map((key) => Number(key.split(" ")[0]));
+  }
+
+  /** Begins to look for listeners. Again, it does nothing. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.#look(), SCAN_MS).unref();
+  }
+
+  /** Stops looking and ends what is carried. Resolves when nothing of it runs any more. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    await this.#scan;
+    for (const relay of this.#relays.values()) relay.close();
+    this.#relays.clear();
+  }
+
+  /** One look at a time, however long it takes. */
+  async #look(): Promise<void> {
+    if (this.#scan !== undefined) return;
+    this.#scan = this.#update().catch((reason: unknown) => {
+      this.#options.log.warn({ err: reason }, "looking for ports to forward failed");
+    });
+    await this.#scan;
+    this.#scan = undefined;
+  }
+
+  async #update(): Promise<void> {
+    const listeners = new Map<string, Listener>();
+    for (const listener of await scanListeners()) {
+      if (listener.port !== this.#options.ownPort) listeners.set(keyOf(listener), listener);
+    }
+    for (const [key, relay] of this.#relays) {
+      if (listeners.has(key) && !relay.isClosed) continue;
+      relay.close();
+      this.#relays.delete(key);
+    }
+    for (const [key, listener] of listeners) {
+      if (this.#timer === undefined) return;
+      if (!this.#relays.has(key) && this.#relays.size < RELAYS) await this.#open(key, listener);
+    }
+  }
+
+  /** Outside a VM the address is missing, and a port may be taken by a program that needs no help. */
+  async #open(key: string, { port, address }: Listener): Promise<void> {
+    const route = { fromAddress: this.#options.address, port, toAddress: address };
+    const relay = await Relay.open(route).catch((reason: unknown) => {
+      this.#options.log.debug({ err: reason, port }, "a port cannot be forwarded");
+    });
+    if (relay !== undefined) this.#relays.set(key, relay);
+  }
+}
+
+function keyOf({ port, inode }: Listener): string {
+  return `${port} ${inode}`;
+}

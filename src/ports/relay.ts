@@ -1,0 +1,69 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+/** Where a relay accepts and where it leads. */
+export interface Route {
+  /** The guest's outer address. */
+  fromAddress: string;
+  /** The same port on both sides. */
+  port: number;
+  /** The loopback address of the listener. */
+  toAddress: string;
+}
+
+/** Carries connections to one port of the outer address to the same port of loopback. */
+export class Relay {
+  readonly #route: Route;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #isClosed = false;
+
+  constructor(route: Route) {
+    this.#route = route;
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#carry(socket));
+  }
+
+  /** Binds the outer port. Rejects when that cannot be done. */
+  static async open(route: Route): Promise<Relay> {
+    const relay = new Relay(route);
+    await new Promise<void>((resolve, reject) => {
+      relay.#server.once("error", reject);
+      relay.#server.listen(route.port, route.fromAddress, () => {
+        relay.#server.off("error", reject);
+        relay.#server.on("error", () => relay.close());
+        resolve();
+      });
+    });
+    return relay;
+  }
+
+  /** Whether it accepts nothing more, by `close` or by a failure. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Ends the relay and everything it carries. */
+  close(): void {
+    this.#isClosed = true;
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Each side may end its direction while the other goes on; an error ends both. */
+  #carry(outer: Socket): void {
+    const { port, toAddress: host } = this.#route;
+    const inner = connect({ port, host, allowHalfOpen: true });
+    for (const [one, other] of [
+      [outer, inner],
+      [inner, outer],
+    ] as const) {
+      this.#sockets.add(one);
+      one.setNoDelay();
+      one.on("error", () => other.destroy());
+      one.once("close", (hadError: boolean) => {
+        this.#sockets.delete(one);
+        if (hadError) other.destroy();
+      });
+      one.pipe(other);
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { pino } from "pino";
+import { expect, test, vi } from "vitest";
+import { createLog } from "../../src/log.ts";
+import { Forwarder } from "../../src/ports/forwarder.ts";
+import { leavingNothing } from "../helpers/agent.ts";
+
+/** Stands for the guest's outer address; all of 127.0.0.0/8 is this machine's. */
+const OUTER = "127.0.0.2";
+const WITHIN = { timeout: 6_000, interval: 20 };
+
+async function withForwarder(body: (forwarder: Forwarder) => Promise<void>): Promise<void> {
+  await leavingNothing(async () => {
+    const forwarder = new Forwarder({ address: OUTER, ownPort: 1, log: createLog("silent") });
+    forwarder.start();
+    try {
+      await body(forwarder);
+    } finally {
+      await forwarder.stop();
+    }
+  });
+}
+
+/** A service on loopback that answers in capitals when its client has said everything. */
+async function service(host: string, port = 0): Promise<{ server: Server; port: number }> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.once("end", () => socket.end(Buffer.concat(chunks).toString().toUpperCase()));
+    socket.on("error", () => {});
+  });
+  server.listen(port, host);
+  await once(server, "listening");
+  const address = server.address();
+  return { server, port: typeof address === "object" && address !== null ? address.port : 0 };
+}
+
+async function ask(port: number, text: string): Promise<string> {
+  const socket = connect({ port, host: OUTER, allowHalfOpen: true });
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  socket.end(text);
+  await once(socket, "end");
+  socket.destroy();
+  return Buffer.concat(chunks).toString();
+}
+
+const forwarded = (forwarder: Forwarder, port: number) =>
+  vi.waitFor(() => expect(forwarder.ports).toContain(port), WITHIN);
+const close = (server: Server) => new Promise((resolve) => server.close(resolve));
+
+test.for(["127.0.0.1", "::1"])(
+  "a service on %s is reached from outside, each direction ended by itself",
+  (host) =>
+    withForwarder(async (forwarder) => {
+      const { server, port } = await service(host);
+      await forwarded(forwarder, port);
+
+      expect(await ask(port, "hello")).toBe("HELLO");
+      expect(await ask(port, "x".repeat(1_000_000))).toBe("X".repeat(1_000_000));
+
+      await close(server);
+    }),
+);
+
+test("the way to a service that has gone is closed, and opened again when it is back", () =>
+  withForwarder(async (forwarder) => {
+    const first = await service("127.0.0.1");
+    await forwarded(forwarder, first.port);
+    await close(first.server);
+    await vi.waitFor(() => expect(forwarder.ports).not.toContain(first.port), WITHIN);
+
+    const second = await service("127.0.0.1", first.port);
+    await forwarded(forwarder, first.port);
+
+    expect(await ask(first.port, "again")).toBe("AGAIN");
+    await close(second.server);
+  }));
+
+test("stopping ends what is carried, and starting carries again", () =>
+  withForwarder(async (forwarder) => {
+    const { server, port } = await service("127.0.0.1");
+    await forwarded(forwarder, port);
+    const open: Socket = connect(port, OUTER);
+    await once(open, "connect");
+    const ended = once(open, "close");
+
+    await forwarder.stop();
+    await ended;
+    expect(forwarder.ports).toEqual([]);
+    await expect(ask(port, "x")).rejects.toThrow("ECONNREFUSED");
+    forwarder.start();
+    await forwarded(forwarder, port);
+
+    expect(await ask(port, "back")).toBe("BACK");
+    await close(server);
+  }));
+
+test("an address this machine does not have is told to the log and fails nothing", () =>
+  leavingNothing(async () => {
+    const lines: string[] = [];
+    const log = pino({ level: "debug" }, { write: (line: string) => lines.push(line) });
+    const forwarder = new Forwarder({ address: "169.254.0.21", ownPort: 1, log });
+    const { server, port } = await service("127.0.0.1");
+    forwarder.start();
+
+    await vi.waitFor(
+      () => expect(lines.some((line) => line.includes(`"port":${port}`))).toBe(true),
+      WITHIN,
+    );
+    expect(forwarder.ports).toEqual([]);
+
+    await forwarder.stop();
+    await close(server);
+  }));
