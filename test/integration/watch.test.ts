@@ -9,9 +9,17 @@ import {
   type FilesystemEvent,
   type WatchDirResponse,
 } from "../../gen/filesystem/filesystem_pb.js";
-import { describeTransports, leftovers, test } from "../helpers/agent.ts";
+import { test as base, describeTransports, leftovers } from "../helpers/agent.ts";
 import { failureOf, makeTree } from "../helpers/filesystem.ts";
 import { ask, filesPath } from "../helpers/requests.ts";
+
+/** With a directory that the agent itself has no business in. */
+const test = base.extend<{ place: string }>({
+  place: async ({ agent }, use) => {
+    makeTree(agent.directory, "place/");
+    await use(`${agent.directory}/place`);
+  },
+});
 
 type WatchRequest = Parameters<Client<typeof Filesystem>["watchDir"]>[0];
 type CallOptions = Parameters<Client<typeof Filesystem>["watchDir"]>[1];
@@ -58,63 +66,67 @@ function inotifyQueues(): number {
 }
 
 describeTransports("a watch stream", (transport) => {
-  test("says start, then every change in order", async ({ agent }) => {
+  test("says start, then every change in order", async ({ agent, place }) => {
+    makeTree(place, "old");
     const watch = await watching(agent.filesystem(transport), {
-      path: agent.directory,
+      path: place,
       recursive: true,
     });
 
-    makeTree(agent.directory, "a/b/file");
-    chmodSync(`${agent.directory}/a`, 0o700);
-    appendFileSync(`${agent.directory}/hosts`, "x");
-    unlinkSync(`${agent.directory}/hosts`);
+    makeTree(place, "a/b/file");
+    chmodSync(`${place}/a`, 0o700);
+    appendFileSync(`${place}/old`, "x");
+    unlinkSync(`${place}/old`);
 
     expect(await watch.changes(6)).toEqual([
       "CREATE a",
       "CHMOD a",
-      "WRITE hosts",
-      "REMOVE hosts",
+      "WRITE old",
+      "REMOVE old",
       "CREATE a/b",
       "CREATE a/b/file",
     ]);
     await watch.leave();
   });
 
-  test("describes entries when asked to", async ({ agent }) => {
+  test("describes entries when asked to", async ({ agent, place }) => {
     const watch = await watching(agent.filesystem(transport), {
-      path: agent.directory,
+      path: place,
       includeEntry: true,
     });
 
-    makeTree(agent.directory, "new");
+    makeTree(place, "new");
 
     const event = await watch.next();
     expect(event).toMatchObject({
       case: "filesystem",
-      value: { name: "new", entry: { path: `${agent.directory}/new`, permissions: "-rw-r--r--" } },
+      value: { name: "new", entry: { path: `${place}/new`, permissions: "-rw-r--r--" } },
     });
     await watch.leave();
   });
 
-  test("goes on when its directory is deleted", async ({ agent }) => {
-    makeTree(agent.directory, "root/");
+  test("goes on when its directory is deleted", async ({ agent, place }) => {
+    makeTree(place, "root/");
     const watch = await watching(
       agent.filesystem(transport),
-      { path: `${agent.directory}/root` },
+      { path: `${place}/root` },
       { headers: { "Keepalive-Ping-Interval": "1" } },
     );
 
-    rmSync(`${agent.directory}/root`, { recursive: true });
+    rmSync(`${place}/root`, { recursive: true });
 
     expect(await watch.changes(1)).toEqual(["REMOVE ."]);
     expect((await watch.next()).case).toBe("keepalive");
     await watch.leave();
   });
 
-  test("ends at its deadline and not before, and lets the directory go", async ({ agent }) => {
+  test("ends at its deadline and not before, and lets the directory go", async ({
+    agent,
+    place,
+  }) => {
     const stream = agent
       .filesystem(transport)
-      .watchDir({ path: agent.directory }, { headers: { "Connect-Timeout-Ms": "300" } });
+      .watchDir({ path: place }, { headers: { "Connect-Timeout-Ms": "300" } });
     const cases: unknown[] = [];
 
     const reading = (async () => {
@@ -126,8 +138,8 @@ describeTransports("a watch stream", (transport) => {
     await vi.waitFor(() => expect(inotifyQueues()).toBe(0));
   });
 
-  test("lets the directory go at once when its client leaves", async ({ agent }) => {
-    const watch = await watching(agent.filesystem(transport), { path: agent.directory });
+  test("lets the directory go at once when its client leaves", async ({ agent, place }) => {
+    const watch = await watching(agent.filesystem(transport), { path: place });
     expect(inotifyQueues()).toBe(1);
 
     await watch.leave();
@@ -149,11 +161,11 @@ describeTransports("a watch stream", (transport) => {
 
   test.for(["0", "-5", "soon", "1.5"])(
     "with the keep-alive interval %s is refused",
-    async (interval, { agent }) => {
+    async (interval, { agent, place }) => {
       const failure = await failureOf(
         watching(
           agent.filesystem(transport),
-          { path: agent.directory },
+          { path: place },
           { headers: { "Keepalive-Ping-Interval": interval } },
         ),
       );
@@ -167,8 +179,11 @@ describeTransports("a watch stream", (transport) => {
 });
 
 describe("a watch stream", () => {
-  test("lets the directory go when a client that does not read vanishes", async ({ agent }) => {
-    const body = Buffer.from(JSON.stringify({ path: agent.directory }));
+  test("lets the directory go when a client that does not read vanishes", async ({
+    agent,
+    place,
+  }) => {
+    const body = Buffer.from(JSON.stringify({ path: place }));
     const frame = Buffer.concat([Buffer.alloc(5), body]);
     frame.writeUInt32BE(body.length, 1);
     const outgoing = httpRequest(`${agent.url}/filesystem.Filesystem/WatchDir`, {
@@ -185,8 +200,8 @@ describe("a watch stream", () => {
     // Enough that the stream waits for its client.
     for (let round = 0; round < 60; round += 1) {
       for (let index = 0; index < 500; index += 1) {
-        const path = `${agent.directory}/${index}-${"x".repeat(200)}`;
-        if (round % 2 === 0) makeTree(agent.directory, `${index}-${"x".repeat(200)}`);
+        const path = `${place}/${index}-${"x".repeat(200)}`;
+        if (round % 2 === 0) makeTree(place, `${index}-${"x".repeat(200)}`);
         else unlinkSync(path);
       }
       await new Promise((resolve) => setImmediate(resolve));
@@ -197,8 +212,8 @@ describe("a watch stream", () => {
     await vi.waitFor(() => expect(inotifyQueues()).toBe(0), { timeout: 5_000 });
   });
 
-  test("ends as unavailable when the agent shuts down", async ({ agent }) => {
-    const watch = await watching(agent.filesystem(), { path: agent.directory });
+  test("ends as unavailable when the agent shuts down", async ({ agent, place }) => {
+    const watch = await watching(agent.filesystem(), { path: place });
 
     const next = failureOf(watch.next());
     await agent.close(1_000);
@@ -209,13 +224,13 @@ describe("a watch stream", () => {
 });
 
 describeTransports("a stored watcher", (transport) => {
-  test("collects until it is removed", async ({ agent }) => {
+  test("collects until it is removed", async ({ agent, place }) => {
     const client = agent.filesystem(transport);
-    const { watcherId } = await client.createWatcher({ path: agent.directory, recursive: true });
+    const { watcherId } = await client.createWatcher({ path: place, recursive: true });
     const collect = async () =>
       (await client.getWatcherEvents({ watcherId })).events.map((event) => inWords(event));
 
-    makeTree(agent.directory, "a/b");
+    makeTree(place, "a/b");
     expect(await collect()).toEqual(["CREATE a", "CREATE a/b"]);
     expect(await collect()).toEqual([]);
     await client.removeWatcher({ watcherId });
@@ -226,12 +241,12 @@ describeTransports("a stored watcher", (transport) => {
     expect(await failureOf(client.removeWatcher({ watcherId }))).toEqual(unknown);
   });
 
-  test("has what a finished upload caused, each time", async ({ agent }) => {
+  test("has what a finished upload caused, each time", async ({ agent, place }) => {
     const client = agent.filesystem(transport);
-    const { watcherId } = await client.createWatcher({ path: agent.directory, recursive: true });
+    const { watcherId } = await client.createWatcher({ path: place, recursive: true });
 
     for (let round = 0; round < 20; round += 1) {
-      const path = `${agent.directory}/${round}/deep/file`;
+      const path = `${place}/${round}/deep/file`;
       const answer = await ask("h1", agent.url, {
         method: "POST",
         path: filesPath({ path }),
@@ -245,11 +260,12 @@ describeTransports("a stored watcher", (transport) => {
     }
   });
 
-  test("outlives the connection that made it, and ends with the agent", async ({ agent }) => {
-    const { watcherId } = await agent
-      .filesystem(transport)
-      .createWatcher({ path: agent.directory });
-    makeTree(agent.directory, "new");
+  test("outlives the connection that made it, and ends with the agent", async ({
+    agent,
+    place,
+  }) => {
+    const { watcherId } = await agent.filesystem(transport).createWatcher({ path: place });
+    makeTree(place, "new");
 
     const { events } = await agent.filesystem("grpc").getWatcherEvents({ watcherId });
 
