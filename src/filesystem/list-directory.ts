@@ -1,4 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
+import { getHeapStatistics } from "node:v8";
 import { AgentError } from "../errors.ts";
 import { mapConcurrently } from "../lib/concurrently.ts";
 import { codeOf, messageOf } from "../lib/error-text.ts";
@@ -10,7 +11,8 @@ import { sortNames } from "./sort-names.ts";
 
 /** How many entries are looked at at once: enough for the pool of threads, little for others. */
 const CONCURRENCY = 16;
-/** Every entry takes some hundred bytes, more than once, until the answer has left. */
+/** What an entry takes of the heap until the answer has left, translated and in JSON. */
+const ENTRY_BYTES = 4_096;
 const MOST_ENTRIES = 500_000;
 
 /** What to list. */
@@ -19,7 +21,7 @@ export interface ListRequest {
   path: string;
   /** How many levels; 0 means 1. */
   depth: number;
-  /** The bound of the listing; default 500,000 entries. */
+  /** The bound of the listing; default 500,000 entries, or what the heap can hold if that is less. */
   mostEntries?: number;
 }
 
@@ -72,7 +74,7 @@ class Listing {
     this.#root = root;
     this.#requested = request.path;
     this.#depth = Math.max(1, request.depth);
-    this.#mostEntries = request.mostEntries ?? MOST_ENTRIES;
+    this.#mostEntries = request.mostEntries ?? mostEntries();
     this.#names = names;
     this.#signal = signal;
   }
@@ -136,6 +138,10 @@ class Listing {
     if (code === "ENOENT" || code === "ENOTDIR") return [];
     throw toAgentError(cause, this.#requested);
   }
+}
+
+function mostEntries(): number {
+  return Math.min(MOST_ENTRIES, Math.floor(getHeapStatistics().heap_size_limit / ENTRY_BYTES));
 }
 
 /** Remembers every answer, which is right for as long as one listing takes. */
