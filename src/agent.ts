@@ -79,14 +79,9 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     users,
     log,
   });
-  const server = new Server({
-    host: config.host,
-    port: config.port,
-    tls: config.tls,
-    sniffTimeoutMs: config.sniffTimeoutMs,
-    log,
-    onRequest: router.handle,
-  });
+  const { host, port: wantedPort, tls, sniffTimeoutMs } = config;
+  const onRequest = router.handle;
+  const server = new Server({ host, port: wantedPort, tls, sniffTimeoutMs, log, onRequest });
   const port = await server.listen();
   control.init.start();
   const forwarder = startForwarding(config, port, log);

@@ -11,7 +11,6 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
   net: { rooms: ["lib", "errors.ts", "log.ts", "system"], packages: ["node:"] },
   process: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
   filesystem: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
-  ports: { rooms: ["log.ts"], packages: ["node:"] },
   init: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   ports: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   services: {
