@@ -15,7 +15,7 @@ const MEMORY_FOLDER = "/dev/shm";
 /** How fast do files go in and out? */
 export const files: Question = async ({ agent, isQuick, rounds }) => {
   const bytes = (isQuick ? 256 : 1024) * MIB;
-  const count = isQuick ? 300 : 1000;
+  const count = isQuick ? 200 : 1000;
   using work = workFolder(3 * bytes);
   await using server = await startScript("file-server.ts", [], /^ready (\d+)/);
   const bare = targetOf(`http://127.0.0.1:${server.answer}`);

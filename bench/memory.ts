@@ -22,11 +22,11 @@ export function residentOf(pid: number): number {
 }
 
 const SAMPLE_MS = 250;
-const STABLE_SAMPLES = 8;
+const STABLE_SAMPLES = 6;
 /** How much memory may still move while it counts as settled, in KiB. */
 const STABLE_KIB = 256;
 
-/** What `pid` holds once two seconds have not changed it, or after `limitMs` at the latest. */
+/** What `pid` holds once a second and a half has not changed it, or after `limitMs` at the latest. */
 export async function settledMemoryOf(pid: number, limitMs = 20_000): Promise<Memory> {
   const deadline = performance.now() + limitMs;
   const samples: Memory[] = [];

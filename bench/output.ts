@@ -30,8 +30,8 @@ interface Stream {
 
 /** How fast does a program's output come through? */
 export const output: Question = async ({ agent, isQuick, rounds }) => {
-  const bytes = { binary: (isQuick ? 256 : 512) * MIB, json: (isQuick ? 128 : 256) * MIB };
-  const slow = { stock: (isQuick ? 8 : 24) * MIB, pty: (isQuick ? 8 : 32) * MIB };
+  const bytes = { binary: (isQuick ? 160 : 512) * MIB, json: (isQuick ? 80 : 256) * MIB };
+  const slow = { stock: (isQuick ? 6 : 24) * MIB, pty: (isQuick ? 4 : 32) * MIB };
   await using pipe = await startScript("pipe-server.ts", [], /^ready (.*)/);
   await using stock = await startScript("stock-server.ts", [], /^ready (.*)/);
   const bare = (path: string, isHttp2: boolean, size: number): Stream => ({

@@ -10,7 +10,7 @@ import { http1Request, killCall, startCall, startedPid, type Target } from "./wi
 const QUESTION = "viewer: what does a stopped viewer do to the others?";
 const POLL_MS = 20;
 /** How long the reader is measured without the stopped viewer, before it and after it. */
-const ALONE_MS = 2_500;
+const ALONE_MS = 2_000;
 /** How much longer than agreed an agent is waited for. */
 const PATIENCE = 2;
 
