@@ -3,7 +3,7 @@ import { ENVD_VERSION } from "../../src/config.ts";
 import { test as agentTest, type TestAgent } from "./agent.ts";
 
 /** A client of the `e2b` package for `agent`, with the token it sends, if any. */
-function sandboxOf(agent: Pick<TestAgent, "url">, envdAccessToken?: string): Sandbox {
+export function sandboxOf(agent: Pick<TestAgent, "url">, envdAccessToken?: string): Sandbox {
   return new Sandbox({
     sandboxId: "thaw-test",
     envdVersion: ENVD_VERSION,
