@@ -10,9 +10,13 @@ export interface User {
   groups: number[];
 }
 
+/** For how long a found account is believed without looking whether its file has changed, in ms. */
+const FRESH_MS = 100;
+
 /**
- * Looks accounts up by name and by id. The files are read again whenever they have changed, so an
- * account that is added while the agent runs is found at once.
+ * Looks accounts up by name and by id. The files are read again when they have changed, so an
+ * account that is added while the agent runs is found at once; what changes about a known one is
+ * seen within 100 ms.
  */
 export class Users {
   readonly #passwd: Table;
@@ -25,7 +29,12 @@ export class Users {
 
   /** The account called `name`, or `undefined`. Decimal ids are not names. */
   find(name: string): User | undefined {
-    const row = this.#passwd.rows().find((fields) => fields[0] === name);
+    let row = this.#passwd.row(name);
+    if (row === undefined) {
+      this.#passwd.refresh(0);
+      this.#group.refresh(0);
+      row = this.#passwd.row(name);
+    }
     if (row === undefined) return undefined;
     const gid = Number(row[3]);
     const others = this.#group
@@ -51,6 +60,7 @@ export class Users {
 class Table {
   readonly #file: string;
   #stamp = "";
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #rows: string[][] = [];
   #names = new Map<number, string>();
 
@@ -59,16 +69,24 @@ class Table {
   }
 
   rows(): string[][] {
-    this.#refresh();
+    this.refresh();
     return this.#rows;
   }
 
+  row(name: string): string[] | undefined {
+    return this.rows().find((fields) => fields[0] === name);
+  }
+
   nameOf(id: number): string {
-    this.#refresh();
+    this.refresh();
     return this.#names.get(id) ?? String(id);
   }
 
-  #refresh(): void {
+  /** Reads the file again if it has changed, unless that was looked at in the last `freshMs`. */
+  refresh(freshMs = FRESH_MS): void {
+    const now = performance.now();
+    if (now - this.#lookedAt < freshMs) return;
+    this.#lookedAt = now;
     const stat = statSync(this.#file, { throwIfNoEntry: false });
     const stamp =
       stat === undefined ? "missing" : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
