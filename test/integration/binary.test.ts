@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -170,6 +171,21 @@ describe("the agent as a process", () => {
     },
   );
 
+  test("takes its programs along, also those that do not listen", async () => {
+    using scratch = new Copy();
+    const path = join(scratch.directory, "pid");
+    const command = `trap '' TERM; echo $$ > ${path}.new; mv ${path}.new ${path}; while :; do sleep 0.05; done`;
+    await using binary = await Binary.serve(["--cmd", command]);
+    await vi.waitFor(() => expect(existsSync(path)).toBe(true));
+    const pid = readFileSync(path, "utf8").trim();
+    expect(isAlive(pid)).toBe(true);
+
+    binary.child.kill("SIGTERM");
+
+    expect(await binary.exited).toBe(0);
+    expect(isAlive(pid)).toBe(false);
+  });
+
   test("exits at once on a second signal", async () => {
     using scratch = new Copy();
     const path = join(scratch.directory, "deaf");
@@ -244,6 +260,14 @@ describe("the agent as a process", () => {
     expect(statSync(path).mode & 0o777).toBe(0o644);
   });
 
+  test("answers soon after its start", async () => {
+    const start = performance.now();
+    await using binary = await Binary.serve();
+
+    expect(await health(binary)).toBe(204);
+    console.info(`first answer after ${Math.round(performance.now() - start)} ms`);
+  });
+
   test("says which port is in use, and exits with 1", async () => {
     await using first = await Binary.serve();
     const { port } = new URL(first.url);
@@ -257,3 +281,55 @@ describe("the agent as a process", () => {
     });
   });
 });
+
+describe("a browser on the same machine", () => {
+  test.for([
+    ["a name that a foreign site has pointed here", [], "Host: evil.example", 403],
+    ["this machine", [], "Host: localhost", 204],
+    [
+      "this machine, for a foreign page",
+      [],
+      "Host: localhost\r\nOrigin: https://evil.example",
+      403,
+    ],
+    ["a foreign name without a token to guess", ["--no-token"], "Host: evil.example", 403],
+    [
+      "the open agent, for a foreign page",
+      ["--no-token"],
+      "Host: localhost\r\nOrigin: https://evil.example",
+      403,
+    ],
+    ["the open agent", ["--no-token"], "Host: localhost", 204],
+  ] as const)("that asks %s with %j and %j gets %i", async ([, flags, headers, expected]) => {
+    await using binary = await Binary.serve(flags);
+
+    expect(await statusFor(binary, headers)).toBe(expected);
+  });
+
+  test("may come from anywhere with the token", async () => {
+    await using binary = await Binary.serve();
+    await vi.waitFor(() => expect(binary.token).not.toBe(""));
+    const foreign = "Host: evil.example\r\nOrigin: https://evil.example";
+
+    expect(await statusFor(binary, foreign)).toBe(403);
+    expect(await statusFor(binary, `${foreign}\r\nX-Access-Token: ${binary.token}`)).toBe(204);
+  });
+});
+
+/** The status of `/health` for a request with just these headers. */
+async function statusFor(binary: Binary, headers: string): Promise<number> {
+  const answer = await exchange(
+    Number(new URL(binary.url).port),
+    `GET /health HTTP/1.1\r\n${headers}\r\nConnection: close\r\n\r\n`,
+  );
+  return Number(answer.split(" ")[1]);
+}
+
+/** Whether the process runs; one that only waits to be reaped does not. */
+function isAlive(pid: string): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
