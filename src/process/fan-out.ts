@@ -138,6 +138,8 @@ export class FanOut {
   subscribe(): Subscription {
     const viewer = new Subscription(this);
     this.#viewers.add(viewer);
+    // It has nothing waiting, so it is not held up by those who have.
+    this.#goOn();
     return viewer;
   }
 

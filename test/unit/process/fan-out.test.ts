@@ -103,6 +103,19 @@ test("a viewer that leaves releases a process it held up", () => {
   expect(viewer.next()).toBeUndefined();
 });
 
+test("a new viewer is not held up by one that stopped before it came", () => {
+  const resume = vi.fn();
+  const fanOut = new FanOut(resume);
+  fanOut.subscribe();
+  while (fanOut.publish(chunk()));
+
+  const viewer = fanOut.subscribe();
+
+  expect(resume).toHaveBeenCalledTimes(1);
+  expect(fanOut.publish(chunk())).toBe(true);
+  expect(readAll(viewer)).toBe(CHUNK);
+});
+
 test("a viewer that failed sees what waits, then the failure, and no end", async () => {
   const { AgentError } = await import("../../../src/errors.ts");
   const fanOut = new FanOut(() => {});
