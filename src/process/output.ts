@@ -74,8 +74,9 @@ export class OutputReader {
       this.#socket = openDescriptor(fd, into);
       this.#fd = fd;
     }
-    // A terminal's master fails with EIO once nobody holds the other side: its end of file.
-    this.#socket.on("error", () => {});
+    // A terminal's master fails with EIO once nobody holds the other side: its end of file. The
+    // descriptor is closed by then, and others may get its number before "close" is told.
+    this.#socket.on("error", () => this.#end());
     this.#socket.once("end", () => this.#end());
     this.#socket.once("close", () => this.#end());
     this.#socket.resume();
