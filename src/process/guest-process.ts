@@ -71,21 +71,21 @@ export class GuestProcess {
 
   /**
    * Ends the process after `ms`, whoever watches then: `viewer` ends with `deadline` first and
-   * never sees the end event, other viewers do.
+   * never sees the end event, other viewers do. A program that has left its pipes to others is
+   * not waited for any longer.
    */
   limitLifetime(ms: number, viewer: Subscription): void {
     this.#lifetime = startTimer(ms, () => {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
       );
-      this.signal("SIGKILL");
+      this.askToEnd("SIGKILL");
     });
   }
 
   /** Told by the reaper how the program ended. */
   onExit(waitStatus: number): void {
     this.#waitStatus = waitStatus;
-    this.#lifetime?.[Symbol.dispose]();
     // Whoever asked the process to end does not wait for those it leaves its pipes to.
     if (this.#isToldToEnd) for (const reader of this.#readers) reader.drainAndClose();
     this.#endWhenDone();
@@ -94,8 +94,9 @@ export class GuestProcess {
   /** Lets go of everything: no command was executed. */
   abandon(): void {
     this.#hasEnded = true;
+    this.#lifetime?.[Symbol.dispose]();
     for (const reader of this.#readers) reader.drainAndClose();
-    this.#stdin?.close();
+    this.#stdin?.destroy();
   }
 
   /** Sends a signal to the process itself. After TERM or KILL its pipes are not waited for. */
@@ -107,6 +108,15 @@ export class GuestProcess {
       throw new AgentError("internal", `error sending signal: ${messageOf(cause)}`, { cause });
     }
     if (this.#waitStatus !== undefined) this.onExit(this.#waitStatus);
+  }
+
+  /** The same for when there is nobody to tell that the agent may not signal this program. */
+  askToEnd(signal: "SIGTERM" | "SIGKILL"): void {
+    try {
+      this.signal(signal);
+    } catch (reason) {
+      if (!(reason instanceof AgentError)) throw reason;
+    }
   }
 
   /** Writes to stdin; resolves when the machine has taken it. */
@@ -184,7 +194,9 @@ export class GuestProcess {
   #endWhenDone(): void {
     if (this.#hasEnded || this.#open > 0 || this.#waitStatus === undefined) return;
     this.#hasEnded = true;
-    this.#stdin?.close();
+    this.#lifetime?.[Symbol.dispose]();
+    // A child of the program may hold the other end and never read: nobody waits for that now.
+    this.#stdin?.destroy();
     const end = describeExit(this.#waitStatus);
     this.#onEnd(end);
     this.#fanOut.end(end);

@@ -70,6 +70,12 @@ export class Input {
     this.#next();
   }
 
+  /** Closes now. What still waits fails. */
+  destroy(): void {
+    this.#isClosing = true;
+    this.#socket.destroy();
+  }
+
   #next(): void {
     if (this.#current !== undefined) return;
     const write = this.#waiting.shift();

@@ -46,7 +46,9 @@ export class ProcessRegistry {
   readonly #cgroupProcs: RegistryOptions["cgroupProcs"];
   readonly #reaper = new Reaper();
   readonly #retention = new Retention();
-  readonly #live = new Map<number, GuestProcess>();
+  /** Not by pid: the pid of a program that left its pipes to others is free for a new one. */
+  readonly #live = new Set<GuestProcess>();
+  readonly #starting = new Set<GuestProcess>();
   #isClosed = false;
   #onEmpty: () => void = () => {};
 
@@ -57,7 +59,7 @@ export class ProcessRegistry {
 
   /** Every live process, oldest first. */
   list(): GuestProcess[] {
-    return [...this.#live.values()];
+    return [...this.#live];
   }
 
   /** The live process; a tag that several share names the newest. Throws `not-found`. */
@@ -84,23 +86,28 @@ export class ProcessRegistry {
     const { spawned, fds } = this.#spawn(options);
     const { config, tag, lifetimeMs } = options;
     const process = new GuestProcess({ pid: spawned.pid, config, tag }, (end) => {
-      this.#live.delete(spawned.pid);
+      this.#live.delete(process);
       this.#retention.add({ pid: spawned.pid, tag, end });
-      if (this.#live.size === 0) this.#onEmpty();
+      this.#tellWhenEmpty();
     });
     const viewer = process.subscribe();
     const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
+    // In a frozen cgroup, what comes before the command takes as long as the frost.
+    if (lifetimeMs !== undefined) process.limitLifetime(lifetimeMs, viewer);
+    this.#starting.add(process);
     try {
       await spawned.executed;
     } catch (reason) {
       process.abandon();
       await exited;
+      this.#starting.delete(process);
+      this.#tellWhenEmpty();
       throw startError(options, reason);
     }
     this.#retention.replace(spawned.pid, tag);
-    this.#live.set(spawned.pid, process);
-    if (lifetimeMs !== undefined) process.limitLifetime(lifetimeMs, viewer);
+    this.#starting.delete(process);
+    this.#live.add(process);
     void exited.then((waitStatus) => process.onExit(waitStatus));
     return { process, viewer };
   }
@@ -108,7 +115,7 @@ export class ProcessRegistry {
   /** Ends what still runs: TERM first, KILL after `graceMs`. Resolves when all of it is gone. */
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true;
-    if (this.#live.size > 0) {
+    if (this.#live.size + this.#starting.size > 0) {
       const empty = new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
       });
@@ -122,12 +129,17 @@ export class ProcessRegistry {
   }
 
   #signalAll(signal: "SIGTERM" | "SIGKILL"): void {
-    for (const process of this.list()) process.signal(signal);
+    for (const process of [...this.#starting, ...this.#live]) process.askToEnd(signal);
+  }
+
+  #tellWhenEmpty(): void {
+    if (this.#live.size + this.#starting.size === 0) this.#onEmpty();
   }
 
   #find(selector: Selector): GuestProcess | undefined {
-    if ("pid" in selector) return this.#live.get(selector.pid);
-    return this.list().findLast((process) => process.tag === selector.tag);
+    return this.list().findLast((process) =>
+      "pid" in selector ? process.pid === selector.pid : process.tag === selector.tag,
+    );
   }
 
   #spawn(options: StartOptions): { spawned: Spawned; fds: ProcessDescriptors } {
@@ -170,11 +182,11 @@ function openStdio(options: StartOptions): Stdio {
     }
   }
   const opened: number[] = [];
-  const pipe = (name: string) => {
+  const open = <Fds extends object>(name: string, make: () => Fds): Fds => {
     try {
-      const { readFd, writeFd } = openPipe();
-      opened.push(readFd, writeFd);
-      return { readFd, writeFd };
+      const fds = make();
+      opened.push(...(Object.values(fds) as number[]));
+      return fds;
     } catch (cause) {
       closeAll(opened);
       throw new AgentError("internal", `error creating ${name} pipe: ${messageOf(cause)}`, {
@@ -182,9 +194,11 @@ function openStdio(options: StartOptions): Stdio {
       });
     }
   };
-  const stdout = pipe("stdout");
-  const stderr = pipe("stderr");
-  const stdin = options.hasStdin ? pipe("stdin") : { readFd: openNull(), writeFd: undefined };
+  const stdout = open("stdout", openPipe);
+  const stderr = open("stderr", openPipe);
+  const stdin = options.hasStdin
+    ? open("stdin", openPipe)
+    : { ...open("stdin", () => ({ readFd: openNull() })), writeFd: undefined };
   return {
     child: [stdin.readFd, stdout.writeFd, stderr.writeFd],
     agent: { ...none, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd },

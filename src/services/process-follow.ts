@@ -25,7 +25,7 @@ export interface ProcessParts {
 
 /**
  * Starts what `request` asks for. `timeoutMs` is the caller's deadline and so the life-time of
- * the process; 0 and absent set none.
+ * the process; absent and what is not above 0 set none.
  */
 export async function followStart(
   parts: ProcessParts,
@@ -44,7 +44,7 @@ export async function followStart(
     environment: { ...environmentOf(parts, user), ...config.envs },
     pty: request.pty === undefined ? undefined : toPtySize(request.pty),
     hasStdin: request.stdin ?? true,
-    lifetimeMs: timeoutMs === 0 ? undefined : timeoutMs,
+    lifetimeMs: timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined,
   });
   return viewer;
 }

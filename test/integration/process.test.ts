@@ -153,6 +153,19 @@ describeTransports("a program", (transport) => {
     expect((await second.rest()).at(-1)).toMatchObject({ value: { status: "signal: killed" } });
   });
 
+  test("that leaves its pipes to a child is not waited for beyond its deadline", async ({
+    agent,
+  }) => {
+    const client = agent.process(transport);
+    const sh = await running(client, shell("sleep 100 & echo $!"), { timeoutMs: 500 });
+    const second = await follow(client.connect({ process: sh.selector }));
+
+    expect((await error(sh.rest())).code).toBe(Code.DeadlineExceeded);
+    expect(sh.events.some((event) => event.case === "end")).toBe(false);
+    expect((await second.rest()).at(-1)).toMatchObject({ value: { status: "exit status 0" } });
+    process.kill(Number(text(sh.events, "stdout")), "SIGKILL");
+  });
+
   test("lives on when its viewer leaves, and can still be ended", async ({ agent }) => {
     const client = agent.process(transport);
     const leave = new AbortController();
