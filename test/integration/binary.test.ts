@@ -174,8 +174,9 @@ describe("the agent as a process", () => {
   test("takes its programs along, also those that do not listen", async () => {
     using scratch = new Copy();
     const path = join(scratch.directory, "pid");
-    const command = `trap '' TERM; echo $$ > ${path}.new; mv ${path}.new ${path}; while :; do sleep 0.05; done`;
-    await using binary = await Binary.serve(["--cmd", command]);
+    // It ends when its file is gone, also when the agent has left it behind.
+    const deaf = `trap '' TERM; echo $$ > ${path}.new; mv ${path}.new ${path}; while [ -e ${path} ]; do sleep 0.05; done`;
+    await using binary = await Binary.serve(["--cmd", deaf]);
     await vi.waitFor(() => expect(existsSync(path)).toBe(true));
     const pid = readFileSync(path, "utf8").trim();
     expect(isAlive(pid)).toBe(true);
