@@ -82,7 +82,10 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const { host, port: wantedPort, tls, sniffTimeoutMs } = config;
   const onRequest = router.handle;
   const server = new Server({ host, port: wantedPort, tls, sniffTimeoutMs, log, onRequest });
-  const port = await server.listen();
+  const port = await server.listen().catch(async (reason: unknown) => {
+    await Promise.all([processes.close(0), control.close()]);
+    throw reason;
+  });
   control.init.start();
   const forwarder = startForwarding(config, port, log);
   runInitialCommand(config, processParts, users, log);

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { Logger } from "../log.ts";
+import { Http1Exchanges } from "./http1-exchanges.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { type Connection, Tracker } from "./tracker.ts";
 
@@ -25,6 +26,8 @@ const SNIFF_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Idle connections stay longer than the proxy in front keeps them (620 s). */
 const KEEP_ALIVE_MS = 640_000;
+/** How long a client that was refused may take to close. */
+const LINGER_MS = 1_000;
 
 /** Windows that let one upload use the whole link, and bounds that no honest client meets. */
 const HTTP2_OPTIONS: http2.ServerOptions = {
@@ -56,6 +59,7 @@ export class Server {
   readonly #tls: tls.Server | undefined;
   readonly #acceptHttp1: (socket: Socket) => void;
   readonly #connections = new WeakMap<object, Connection>();
+  readonly #exchanges = new WeakMap<object, Http1Exchanges>();
   /** Connections that speak TLS, by their peer: the encrypted socket does not name its carrier. */
   readonly #handshakes = new Map<string, Connection>();
   /** The connection whose session is being made: the session event does not name its socket. */
@@ -74,6 +78,7 @@ export class Server {
     this.#http1.removeAllListeners("connection");
     this.#http1.on("connection", (socket: Socket) => this.#accept(socket));
     this.#http1.on("request", (request, response) => {
+      this.#exchanges.get(request.socket)?.add(response);
       this.#answer(this.#connections.get(request.socket), request, response);
     });
     this.#http1.on("clientError", onClientError);
@@ -190,9 +195,9 @@ export class Server {
       this.#opening = undefined;
       return;
     }
-    connection.retire = () => {
-      if (connection.isIdle) socket.end();
-    };
+    const exchanges = new Http1Exchanges(socket);
+    this.#exchanges.set(socket, exchanges);
+    connection.retire = () => exchanges.retire();
     this.#acceptHttp1.call(this.#http1, socket);
   }
 
@@ -225,8 +230,24 @@ function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
 }
 
+/** What a request that no parser takes is answered with, by Node's name for what is wrong. */
+const REFUSALS: Record<string, string> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+};
+
 /** A request that no parser takes is answered when that is possible, and never kept. */
-function onClientError(_reason: Error, socket: Duplex): void {
-  if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-  else socket.destroy();
+function onClientError(reason: Error & { code?: string }, socket: Duplex): void {
+  if (socket.writableEnded) return;
+  const { _httpMessage: answering } = socket as { _httpMessage?: ServerResponse | null };
+  // The client would take this answer for the rest of one that has begun.
+  if (!socket.writable || answering?.headersSent === true) {
+    socket.destroy();
+    return;
+  }
+  const status = REFUSALS[reason.code ?? ""] ?? "400 Bad Request";
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  // Not at once: what still comes to a closed connection makes the client lose the answer.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
 }

@@ -77,6 +77,24 @@ test("a closing agent closes every kind of connection", () =>
     session.destroy();
   }));
 
+test("a closing agent ends an HTTP/1.1 connection with the answer it owes", () =>
+  leavingNothing(async () => {
+    const agent = await startTestAgent();
+    const owed = await rawSocket(agent.port);
+    owed.socket.write(
+      `POST /files?path=${agent.directory}/owed HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n`,
+    );
+    await vi.waitFor(() => expect(owed.received()).toContain("100 Continue"));
+
+    const closing = agent.close(20_000);
+    owed.socket.write("ok");
+
+    const answer = await owed.closed;
+    expect(answer).toContain("HTTP/1.1 200 OK");
+    expect(answer).toContain("Connection: close");
+    await closing;
+  }));
+
 test("closing again does nothing, and a closed agent takes nothing more", () =>
   leavingNothing(async () => {
     const agent = await startTestAgent();
@@ -90,8 +108,10 @@ test("closing again does nothing, and a closed agent takes nothing more", () =>
 test("a port that is taken is an error that leaves nothing running", () =>
   leavingNothing(async () => {
     const agent = await startTestAgent();
+    const before = process.listenerCount("SIGCHLD");
 
     await expect(startTestAgent({ port: agent.port })).rejects.toThrow("EADDRINUSE");
+    expect(process.listenerCount("SIGCHLD")).toBe(before);
 
     await agent.close();
   }));
