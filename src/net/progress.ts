@@ -96,12 +96,9 @@ export function watchResponse(sending: Sending): Watched {
     | ServerHttp2Stream
     | undefined;
   if (stream !== undefined) return watchStream(stream, sending);
-  const { socket } = response;
-  return {
-    isWaiting: () => socket !== null && isWaiting(socket),
-    taken: () => (socket === null ? 0 : takenBytes(socket)),
-    onStall,
-  };
+  // The response itself has no connection before its turn has come, and none once it is over.
+  const { socket } = response.req;
+  return { isWaiting: () => isWaiting(socket), taken: () => takenBytes(socket), onStall };
 }
 
 /**

@@ -111,9 +111,13 @@ export class Router {
   }
 }
 
-/** Splits the request target. Absolute targets, which proxies send, lose their origin. */
+/**
+ * Splits the request target. Absolute targets, which proxies send, lose their origin for whoever
+ * looks at the request afterwards.
+ */
 function targetOf(request: IncomingMessage): { path: string; query: URLSearchParams } {
   const target = (request.url ?? "").replace(/^https?:\/\/[^/?]*/i, "") || "/";
+  if (target !== request.url) request.url = target;
   const mark = target.indexOf("?");
   const path = mark < 0 ? target : target.slice(0, mark);
   return { path, query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)) };

@@ -1,4 +1,5 @@
 import { connect as connectHttp2, constants } from "node:http2";
+import { connect as connectSocket } from "node:net";
 import { expect, vi } from "vitest";
 import { type TestAgent, test } from "../helpers/agent.ts";
 import { exchange, rawSocket } from "../helpers/raw-socket.ts";
@@ -73,6 +74,64 @@ test.for([
   expect(await exchange(agent.port, request)).toMatch(/^HTTP\/1\.[01] \d\d\d /);
 
   expect(await healthy(agent)).toBe(204);
+});
+
+test.for([
+  ["a header that is none", "GET /health HTTP/1.1\r\nHost x\r\n\r\n", "400 Bad Request"],
+  [
+    "a header block of 100 KiB",
+    `GET /health HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(100_000)}\r\n\r\n`,
+    "431 Request Header Fields Too Large",
+  ],
+  ["half a header block", "GET /health HTTP/1.1\r\nHost: x\r\n", "408 Request Timeout"],
+] as const)(
+  "a request with %s is told so, and its connection closed whatever the client does",
+  async ([, request, status], { agent }) => {
+    const socket = connectSocket({ port: agent.port, host: "127.0.0.1", allowHalfOpen: true });
+    let answer = "";
+    socket
+      .on("error", () => {})
+      .on("data", (bytes) => {
+        answer += bytes.toString();
+      });
+    socket.write(request);
+
+    await vi.waitFor(() => expect(answer).toContain(`HTTP/1.1 ${status}\r\n`), 15_000);
+    await vi.waitFor(() => expect(agent.connections()).toBe(0), 5_000);
+    socket.destroy();
+  },
+);
+
+test("garbage behind a running stream ends the connection and adds nothing to the stream", async ({
+  agent,
+}) => {
+  const message = '{"process":{"cmd":"sleep","args":["100"]}}';
+  const raw = await rawSocket(agent.port);
+  raw.socket.write(
+    `POST /process.Process/Start HTTP/1.1\r\nHost: x\r\nContent-Type: application/connect+json\r\nContent-Length: ${message.length + 5}\r\n\r\n\0\0\0\0${String.fromCharCode(message.length)}${message}`,
+  );
+  await vi.waitFor(() => expect(raw.received()).toContain('"start"'));
+
+  raw.socket.write("\0garbage\r\n\r\n");
+
+  expect((await raw.closed).match(/HTTP\/1\.1/g)).toHaveLength(1);
+  const { processes } = await agent.process().list({});
+  for (const { pid } of processes) process.kill(pid, "SIGKILL");
+});
+
+test("an absolute target leads to calls and streams as a path does", async ({ agent }) => {
+  const message = '{"process":{"cmd":"true"}}';
+  const bodies = {
+    "List HTTP/1.1\r\nContent-Type: application/json": "{}",
+    "Start HTTP/1.1\r\nContent-Type: application/connect+json": `\0\0\0\0${String.fromCharCode(message.length)}${message}`,
+  };
+  for (const [head, body] of Object.entries(bodies)) {
+    const answer = await exchange(
+      agent.port,
+      `POST http://else.where/process.Process/${head}\r\nHost: else.where\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    expect(answer).toContain("HTTP/1.1 200 OK");
+  }
 });
 
 test("a bad authority over HTTP/2 is answered, and survived", async ({ agent }) => {
