@@ -72,6 +72,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       settings,
       users,
       shutdown: shutdown.signal,
+      stalls,
       log,
     }),
     admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),

@@ -12,6 +12,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflec
 import { callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
+import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
 import { callerKey } from "../services/caller-key.ts";
 import type { Users } from "../system/users.ts";
 import { basicUser } from "./admission.ts";
@@ -28,6 +29,8 @@ export interface ConnectParts {
   users: Users;
   /** Aborts with the error that open calls end with. */
   shutdown: AbortSignal;
+  /** Finds out that a peer has stopped reading. */
+  stalls: StallWatch;
   log: Logger;
 }
 
@@ -36,7 +39,7 @@ export function serveConnect(parts: ConnectParts): {
   rpc: (request: IncomingMessage, response: ServerResponse) => void;
   rpcPaths: ReadonlyMap<string, MethodKind>;
 } {
-  const { services, settings, users, shutdown, log } = parts;
+  const { services, settings, users, shutdown, stalls, log } = parts;
   const adapter = connectNodeAdapter({
     routes: (router: ConnectRouter) => {
       for (const { service, implementation } of services) router.service(service, implementation);
@@ -60,6 +63,7 @@ export function serveConnect(parts: ConnectParts): {
   return {
     rpc: (request, response) => {
       wakeWhenGone(response);
+      cutWhenStalled(response, stalls);
       adapter(request, response);
     },
     rpcPaths: new Map(
@@ -87,4 +91,25 @@ function wakeWhenGone(response: ServerResponse): void {
   response.once("close", () => {
     if (response.listenerCount("drain") > 0) response.emit("drain");
   });
+}
+
+/** Cuts a peer off that has stopped to take an answer, so that what it holds up goes on. */
+function cutWhenStalled(response: ServerResponse, stalls: StallWatch): void {
+  const write = response.write.bind(response) as (...args: unknown[]) => boolean;
+  let watched: Watched | undefined;
+  let writtenBytes = 0;
+  const watch = () => {
+    response.once("close", () => {
+      if (watched !== undefined) stalls.forget(watched);
+    });
+    const onStall = () => response.destroy();
+    return watchResponse({ response, writtenBytes: () => writtenBytes, onStall });
+  };
+  response.write = (...args: unknown[]) => {
+    writtenBytes += (args[0] as Uint8Array).length;
+    const wantsMore = write(...args);
+    watched ??= watch();
+    stalls.note(watched);
+    return wantsMore;
+  };
 }

@@ -114,6 +114,20 @@ test("a single viewer that stopped holds its process up until it is cut off", as
   stopped.destroy();
 });
 
+test.for(["grpc", "grpc-web"] as const)(
+  "a single viewer that stopped is cut off over %s as well",
+  async (transport, { agent }) => {
+    const done = join(agent.directory, "done");
+    const script = `head -c 64M /dev/zero; touch ${done}; exec sleep 100`;
+    const program = await running(agent.process(transport), shell(script));
+
+    await vi.waitFor(() => expect(existsSync(done)).toBe(true), CUT_WITHIN);
+
+    await expect(program.rest()).rejects.toThrow();
+    await kill(agent, program);
+  },
+);
+
 test("a slow viewer that goes on reading is not cut off", async ({ agent }) => {
   const client = agent.process("h2-proto");
   const leave = new AbortController();
