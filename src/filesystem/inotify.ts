@@ -1,4 +1,4 @@
-import { close, readSync } from "node:fs";
+import { close, closeSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { codeOf } from "../lib/error-text.ts";
@@ -179,7 +179,8 @@ export class Inotify {
   }
 
   #open(): { socket: Socket; fd: number } {
-    const adopted = adoptDescriptor(openInotify(), {
+    const fd = openInotify();
+    const adopted = adoptDescriptor(fd, {
       buffer: this.#buffer,
       onBytes: (bytes) => {
         this.#dispatch(bytes);
@@ -187,6 +188,7 @@ export class Inotify {
         return true;
       },
     });
+    closeSync(fd);
     adopted.socket.on("error", (cause) => {
       this.#failAll(
         new AgentError("internal", `cannot read from inotify: ${cause.message}`, { cause }),

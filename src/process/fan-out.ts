@@ -57,6 +57,7 @@ export class Subscription {
   /**
    * The next event, or `undefined` when there is none yet. Throws the `AgentError` this view ends
    * with once everything before it has been read.
+   * Who gets output holds it, and may release it.
    */
   next(): ProcessEvent | undefined {
     const event = this.#queue[this.#taken];
@@ -96,6 +97,7 @@ export class Subscription {
         return;
       }
       this.#waitingBytes += size;
+      event.output.hold();
     }
     if (event.kind === "end") this.#isComplete = true;
     if (event.kind !== "end" || !this.isGivenUp) this.#queue.push(event);
@@ -113,6 +115,9 @@ export class Subscription {
   /** Leaves the process. What still waits is dropped. */
   close(): void {
     this.#isComplete = true;
+    for (const event of this.#queue.slice(this.#taken)) {
+      if (event.kind === "output") event.output.release();
+    }
     this.#queue.length = 0;
     this.#taken = 0;
     this.#waitingBytes = 0;

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { startTimer } from "../lib/timer.ts";
@@ -33,7 +34,7 @@ export class GuestProcess {
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (end: ProcessEnd) => void;
   #stdin: Input | undefined;
-  #terminal: { reader: OutputReader; input: Input } | undefined;
+  #terminal: { masterFd: number | undefined; input: Input } | undefined;
   #open = 0;
   #waitStatus: number | undefined;
   #hasEnded = false;
@@ -64,9 +65,8 @@ export class GuestProcess {
     if (fds.stdout !== undefined) this.#read("stdout", fds.stdout);
     if (fds.stderr !== undefined) this.#read("stderr", fds.stderr);
     if (fds.pty === undefined) return;
-    const reader = this.#read("pty", fds.pty);
-    const socket = reader.terminal?.socket;
-    if (socket !== undefined) this.#terminal = { reader, input: new Input(socket) };
+    const { socket } = this.#read("pty", fds.pty);
+    this.#terminal = { masterFd: fds.pty, input: new Input(socket) };
   }
 
   /**
@@ -97,6 +97,7 @@ export class GuestProcess {
     this.#lifetime?.[Symbol.dispose]();
     for (const reader of this.#readers) reader.drainAndClose();
     this.#stdin?.destroy();
+    this.#closeTerminal();
   }
 
   /** Sends a signal to the process itself. After TERM or KILL its pipes are not waited for. */
@@ -160,8 +161,8 @@ export class GuestProcess {
     if (this.#terminal === undefined) {
       throw new AgentError("internal", "error resizing tty: tty not assigned to process");
     }
-    const terminal = this.#terminal.reader.terminal;
-    if (terminal !== undefined) resizePty(terminal.fd, size);
+    const { masterFd } = this.#terminal;
+    if (masterFd !== undefined) resizePty(masterFd, size);
   }
 
   #read(kind: OutputKind, fd: number): OutputReader {
@@ -191,12 +192,24 @@ export class GuestProcess {
     }
   }
 
+  /**
+   * Not before the program has been reaped: one that closes its outputs before it exits would be
+   * killed by the hang-up.
+   */
+  #closeTerminal(): void {
+    const { masterFd } = this.#terminal ?? {};
+    if (this.#terminal === undefined || masterFd === undefined) return;
+    this.#terminal.masterFd = undefined;
+    closeSync(masterFd);
+  }
+
   #endWhenDone(): void {
     if (this.#hasEnded || this.#open > 0 || this.#waitStatus === undefined) return;
     this.#hasEnded = true;
     this.#lifetime?.[Symbol.dispose]();
     // A child of the program may hold the other end and never read: nobody waits for that now.
     this.#stdin?.destroy();
+    this.#closeTerminal();
     const end = describeExit(this.#waitStatus);
     this.#onEnd(end);
     this.#fanOut.end(end);

@@ -1,5 +1,6 @@
 import { readSync } from "node:fs";
 import type { Socket } from "node:net";
+import { BufferPool } from "../lib/buffer-pool.ts";
 import { adoptDescriptor, openDescriptor, type ReadInto } from "../system/descriptors.ts";
 
 /** Which of a process's outputs bytes came from. */
@@ -18,18 +19,38 @@ const DRAIN_BYTES = 1 << 20;
 /** Every read of every process lands here and is copied at once, so an idle one holds no buffer. */
 const landing = Buffer.allocUnsafeSlow(PIPE_CHUNK_BYTES);
 
-/** One piece of output, shared by all its viewers together with what it looks like on the wire. */
+/** Smaller chunks get memory of their own size: a reused one would hold much more than they need. */
+const POOLED_ABOVE_BYTES = PIPE_CHUNK_BYTES / 2;
+/** As many idle buffers as one viewer has on their way at full rate. */
+const POOLED = 32;
+const storages = new BufferPool(HEADROOM_BYTES + PIPE_CHUNK_BYTES, POOLED);
+/** Room for the largest chunk in base64 with a frame's few words around it. */
+const TEXT_BYTES = Math.ceil(PIPE_CHUNK_BYTES / 3) * 4 + 64;
+const texts = new BufferPool(TEXT_BYTES, POOLED);
+
+/**
+ * One piece of output, shared by all its viewers together with what it looks like on the wire.
+ * Its memory is used again once everybody who holds it has let go; who never does leaves it to
+ * the collector.
+ */
 export class Output {
   readonly kind: OutputKind;
   /** `HEADROOM_BYTES` of free space, then the bytes. */
   readonly storage: Buffer;
   /** The chunk as a frame, by codec, made at first use. */
   readonly frames: { proto?: Uint8Array; json?: Uint8Array } = {};
+  readonly #isPooled: boolean;
+  #pooledStorage: Buffer | undefined;
+  #pooledText: Buffer | undefined;
+  #holders = 1;
 
-  /** Copies `bytes`. */
+  /** Copies `bytes`. Whoever makes it holds it. */
   constructor(kind: OutputKind, bytes: Uint8Array) {
     this.kind = kind;
-    this.storage = Buffer.allocUnsafe(HEADROOM_BYTES + bytes.length);
+    const size = HEADROOM_BYTES + bytes.length;
+    this.#isPooled = bytes.length > POOLED_ABOVE_BYTES && bytes.length <= PIPE_CHUNK_BYTES;
+    if (this.#isPooled) this.#pooledStorage = storages.take();
+    this.storage = this.#pooledStorage?.subarray(0, size) ?? Buffer.allocUnsafe(size);
     this.storage.set(bytes, HEADROOM_BYTES);
   }
 
@@ -42,17 +63,42 @@ export class Output {
   get bytes(): Buffer {
     return this.storage.subarray(HEADROOM_BYTES);
   }
+
+  /** Memory for the chunk in text, which goes when the chunk goes. */
+  allocateText(bytes: number): Buffer {
+    if (!this.#isPooled || bytes > TEXT_BYTES) return Buffer.allocUnsafe(bytes);
+    this.#pooledText ??= texts.take();
+    return this.#pooledText.subarray(0, bytes);
+  }
+
+  /** One more holds it. */
+  hold(): void {
+    this.#holders += 1;
+  }
+
+  /** One who held it will not look at it again. After the last one it holds another's bytes. */
+  release(): void {
+    this.#holders -= 1;
+    if (this.#holders !== 0) return;
+    if (this.#pooledStorage !== undefined) storages.give(this.#pooledStorage);
+    if (this.#pooledText !== undefined) texts.give(this.#pooledText);
+    this.#pooledStorage = undefined;
+    this.#pooledText = undefined;
+  }
 }
 
 /** Where a reader delivers. */
 export interface OutputSink {
-  /** Takes a chunk and says whether more is wanted; `false` pauses until `resume()`. */
+  /** Looks at a chunk, or holds it, and says whether more is wanted; `false` pauses until `resume()`. */
   onOutput(output: Output): boolean;
   /** The end of this output; nothing follows. */
   onEnd(): void;
 }
 
-/** Reads one output of a process until its end. Owns the descriptor. */
+/**
+ * Reads one output of a process until its end. Owns the descriptor of a pipe; that of a terminal
+ * stays the caller's.
+ */
 export class OutputReader {
   readonly #kind: OutputKind;
   readonly #sink: OutputSink;
@@ -64,7 +110,7 @@ export class OutputReader {
     this.#sink = sink;
     const into: ReadInto = {
       buffer: kind === "pty" ? landing.subarray(0, PTY_CHUNK_BYTES) : landing,
-      onBytes: (bytes) => sink.onOutput(new Output(kind, bytes)),
+      onBytes: (bytes) => this.#deliver(bytes),
     };
     if (kind === "pty") {
       const adopted = adoptDescriptor(fd, into);
@@ -82,11 +128,9 @@ export class OutputReader {
     this.#socket.resume();
   }
 
-  /** The terminal's descriptor and duplex stream while it is open. */
-  get terminal(): { fd: number; socket: Socket } | undefined {
-    return this.#fd < 0 || this.#kind !== "pty"
-      ? undefined
-      : { fd: this.#fd, socket: this.#socket };
+  /** The stream it reads from; that of a terminal can be written to as well. */
+  get socket(): Socket {
+    return this.#socket;
   }
 
   /** Reads on after the sink has said `false`. */
@@ -100,9 +144,16 @@ export class OutputReader {
       const size = readNow(this.#fd);
       if (size === 0) break;
       total += size;
-      this.#sink.onOutput(new Output(this.#kind, landing.subarray(0, size)));
+      this.#deliver(landing.subarray(0, size));
     }
     this.#end();
+  }
+
+  #deliver(bytes: Uint8Array): boolean {
+    const output = new Output(this.#kind, bytes);
+    const isMoreWanted = this.#sink.onOutput(output);
+    output.release();
+    return isMoreWanted;
   }
 
   #end(): void {

@@ -1,7 +1,9 @@
 import type { ServerResponse } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
 import type { ConnectError } from "@connectrpc/connect";
 import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
 import type { ProcessEvent, Subscription } from "../process/fan-out.ts";
+import type { Output } from "../process/output.ts";
 import { keepaliveEvent, toProcessEvent } from "../services/process.ts";
 import { toConnectError } from "./errors.ts";
 import { type Codec, endFrame, eventFrame, outputFrame } from "./frames.ts";
@@ -31,6 +33,8 @@ export class FrameWriter {
   readonly #keepalive: NodeJS.Timeout;
   readonly #stalls: StallWatch;
   readonly #watched: Watched;
+  /** Output of the frames that are being put together. */
+  readonly #leaving: Output[] = [];
   #writtenBytes = 0;
   #inFlightBytes = 0;
   #isScheduled = false;
@@ -81,7 +85,7 @@ export class FrameWriter {
     }
     if (size === 0) return;
     this.#keepalive.refresh();
-    this.#write(frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames, size));
+    this.#write(frames, size);
   }
 
   #nextFrame(): Uint8Array | undefined {
@@ -95,25 +99,38 @@ export class FrameWriter {
   }
 
   #frameOf(event: ProcessEvent): Uint8Array {
-    if (event.kind === "output") return outputFrame(event.output, this.#codec);
+    if (event.kind === "output") {
+      this.#leaving.push(event.output);
+      return outputFrame(event.output, this.#codec);
+    }
     const frame = eventFrame(toProcessEvent(event), this.#codec);
     if (event.kind !== "end") return frame;
     this.#hasEnded = true;
     return Buffer.concat([frame, endFrame()]);
   }
 
-  #write(bytes: Uint8Array): void {
+  /** All frames in one system call, without copying them together. */
+  #write(frames: Uint8Array[], size: number): void {
+    const outputs = this.#leaving.splice(0);
+    const corkable = corkableOf(this.#response);
+    this.#writtenBytes += size;
+    corkable.cork();
+    for (const frame of frames.slice(0, -1)) this.#response.write(frame);
+    const last = frames.at(-1) as Uint8Array;
     if (this.#hasEnded) {
-      this.#response.end(bytes);
+      corkable.uncork();
+      this.#response.end(last);
       this.#release();
       return;
     }
-    this.#writtenBytes += bytes.length;
-    this.#inFlightBytes += bytes.length;
-    this.#response.write(bytes, () => {
-      this.#inFlightBytes -= bytes.length;
+    this.#inFlightBytes += size;
+    this.#response.write(last, (reason?: Error | null) => {
+      this.#inFlightBytes -= size;
+      // A failed write may still be looking at its memory.
+      if (reason == null) for (const output of outputs) output.release();
       this.#schedule();
     });
+    corkable.uncork();
     this.#stalls.note(this.#watched);
   }
 
@@ -128,7 +145,9 @@ export class FrameWriter {
   }
 
   #sayAlive(): void {
-    if (this.#inFlightBytes === 0) this.#write(eventFrame(keepaliveEvent(), this.#codec));
+    if (this.#inFlightBytes > 0) return;
+    const frame = eventFrame(keepaliveEvent(), this.#codec);
+    this.#write([frame], frame.length);
   }
 
   #release(): void {
@@ -138,4 +157,9 @@ export class FrameWriter {
     this.#viewer.onReadable = () => {};
     this.#viewer.close();
   }
+}
+
+/** Node's compatibility layer for HTTP/2 has no cork; the stream below it has. */
+function corkableOf(response: ServerResponse): { cork(): void; uncork(): void } {
+  return (response as unknown as Http2ServerResponse).stream ?? response;
 }

@@ -89,7 +89,7 @@ function jsonOutputFrame(output: Output): Uint8Array {
   const prefix = `{"event":{"data":{"${output.kind}":"`;
   const base64Bytes = 4 * Math.ceil(output.size / 3);
   const length = prefix.length + base64Bytes + JSON_SUFFIX.length;
-  const frame = Buffer.allocUnsafe(ENVELOPE_BYTES + length);
+  const frame = output.allocateText(ENVELOPE_BYTES + length);
   frame[0] = 0;
   frame.writeUInt32BE(length, 1);
   let at = ENVELOPE_BYTES;

@@ -41,7 +41,7 @@ export function openDescriptor(fd: number, read?: ReadInto): Socket {
 
 /**
  * Turns any pollable descriptor (a terminal's master, an inotify queue) into a duplex `Socket` of
- * the event loop, which owns the returned `fd`; the given one is closed.
+ * the event loop, which owns the returned `fd`; the given one stays open and the caller's.
  *
  * Node only takes pipes and sockets, so it is given a socket whose file is then replaced: the
  * event loop reads and writes descriptors without asking again what they are.
@@ -69,6 +69,5 @@ export function adoptDescriptor(fd: number, read: ReadInto): { socket: Socket; f
   });
   socket.pause();
   callLibc("int dup3(int from, int to, int flags)", fd, adopted, O_CLOEXEC);
-  closeSync(fd);
   return { socket, fd: adopted };
 }

@@ -578,6 +578,19 @@ test("a terminal that has ended cannot resize another one that took its descript
   expect(text(await next.rest(), "pty")).toContain("24 80");
 });
 
+test("a program that closes its terminal before it exits is not killed by the hang-up", async ({
+  agent,
+}) => {
+  const script =
+    "exec <&- >&- 2>&-; for i in 1 2 3 4 5; do read -t 0.02 x < /dev/zero || :; done; exit 7";
+  const events = await start(agent.process(), {
+    process: { cmd: "bash", args: ["-c", script] },
+    pty: {},
+  });
+
+  expect(events.at(-1)).toMatchObject({ value: { status: "exit status 7" } });
+});
+
 test("many starts leave no descriptor, process or terminal behind", async ({ agent }) => {
   const count = Number(process.env["THAW_TEST_STARTS"] ?? 1_000);
   const descriptors = () => readdirSync("/proc/self/fd").length;
