@@ -18,6 +18,9 @@ const CODES: Record<AgentErrorCode, Code> = {
   internal: Code.Internal,
 };
 
+/** What reading from or writing to a peer that has gone fails with. */
+const PEER_GONE: readonly unknown[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE"];
+
 /**
  * What the caller is told of a failure: foreseen ones as they are, the end of the call itself as
  * `canceled`, anything else as `internal error` and no more.
@@ -27,10 +30,14 @@ export function toConnectError(reason: unknown): ConnectError {
   if (reason instanceof AgentError) {
     return new ConnectError(reason.message, CODES[reason.code], undefined, undefined, reason);
   }
-  if (reason instanceof Error && reason.name === "AbortError") {
+  if (reason instanceof Error && isEndOfCall(reason)) {
     return new ConnectError("the call was canceled", Code.Canceled, undefined, undefined, reason);
   }
   return new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
+}
+
+function isEndOfCall(reason: Error & { code?: unknown }): boolean {
+  return reason.name === "AbortError" || PEER_GONE.includes(reason.code);
 }
 
 /** Maps what services throw, in answers and in the middle of streams, and logs bugs once. */
