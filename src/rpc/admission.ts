@@ -13,7 +13,7 @@ const EXEMPT = new Set([
   "POST /snapshot/prepare",
 ]);
 
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\]|::1)$/i;
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 
 /** Decides which requests are answered at all. */
 export class Admission {
@@ -23,7 +23,7 @@ export class Admission {
   /** `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing. */
   constructor(settings: Settings, guardHost: string | undefined) {
     this.#settings = settings;
-    this.#guardHost = guardHost;
+    this.#guardHost = guardHost?.toLowerCase();
   }
 
   /**
@@ -87,6 +87,8 @@ export function basicUser(authorization: string | undefined): string | undefined
   return colon < 0 ? undefined : credentials.slice(0, colon);
 }
 
+/** The host alone; IPv6 addresses without the brackets that an authority puts around them. */
 function hostnameOf(authority: string): string {
-  return authority.replace(/:\d*$/, "").toLowerCase();
+  const host = authority.replace(/:\d*$/, "").toLowerCase();
+  return /^\[(.*)\]$/.exec(host)?.[1] ?? host;
 }
