@@ -513,7 +513,8 @@ describe("a wrong request", () => {
       "error resizing tty: tty not assigned to process",
     );
     expect(
-      (await error(client.sendSignal({ process: pty.selector, signal: Number("2") }))).code,
+      (await error(client.sendSignal({ process: pty.selector, signal: 2 as unknown as Signal })))
+        .code,
     ).toBe(Code.Unimplemented);
     for (const { selector } of [plain, pty])
       await client.sendSignal({ process: selector, signal: Signal.SIGKILL });

@@ -1,5 +1,5 @@
 import { create, toBinary, toJsonString } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ConnectResponseSchema, StartResponseSchema } from "../../../gen/process/process_pb.js";
 import { Output, type OutputKind } from "../../../src/process/output.ts";
