@@ -6,8 +6,8 @@ const WNOWAIT = 0x1000000;
 const P_ALL = 0;
 /** Where `si_pid` stands in siginfo_t on 64-bit Linux. */
 const SI_PID = 12 + 4;
-/** How long a child that is not ours may stay a zombie before process 1 buries it. */
-const ORPHAN_MS = 1_000;
+/** How long at least a child that is not ours stays a zombie before process 1 buries it. */
+const ORPHAN_MS = 10;
 
 /** How a child ended: the raw status of wait(2). */
 export type OnExit = (status: number) => void;
@@ -20,6 +20,7 @@ export class Reaper implements Disposable {
   readonly #children = new Map<number, OnExit>();
   readonly #isInit: boolean;
   #orphanTimer: NodeJS.Timeout | undefined;
+  #burial: NodeJS.Immediate | undefined;
 
   constructor(isInit = process.pid === 1) {
     this.#isInit = isInit;
@@ -34,6 +35,7 @@ export class Reaper implements Disposable {
   [Symbol.dispose](): void {
     process.off("SIGCHLD", this.#reap);
     clearTimeout(this.#orphanTimer);
+    clearImmediate(this.#burial);
   }
 
   readonly #reap = (): void => {
@@ -44,7 +46,7 @@ export class Reaper implements Disposable {
       }
       // A stranger hides ours behind it, and only its owner may wait for it.
       for (const child of Array.from(this.#children.keys())) this.#collect(child);
-      if (this.#isInit) this.#buryLater();
+      if (this.#isInit) this.#buryLater(pid);
       return;
     }
   };
@@ -57,13 +59,18 @@ export class Reaper implements Disposable {
     onExit?.(status);
   }
 
-  #buryLater(): void {
-    this.#orphanTimer ??= setTimeout(() => {
+  /**
+   * Buries `pid` unless somebody waits for it. Owners hear of their children in the event loop,
+   * so a child that has just been seen, or that ended while the loop was busy, is not for us.
+   */
+  #buryLater(pid: number): void {
+    const bury = () => {
       this.#orphanTimer = undefined;
-      for (let pid = endedChild(); pid > 0; pid = endedChild()) {
-        if (this.#children.has(pid)) this.#collect(pid);
-        else waitFor(pid);
-      }
+      if (endedChild() === pid) waitFor(pid);
+      this.#reap();
+    };
+    this.#orphanTimer ??= setTimeout(() => {
+      this.#burial = setImmediate(bury);
     }, ORPHAN_MS).unref();
   }
 }
