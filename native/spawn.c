@@ -219,6 +219,8 @@ __attribute__((used)) void start(long *stack) {
   if (argc < 5) leave(125);
   reset_signals();
   CALL(__NR_close_range, STATUS_FD, ~0U, CLOSE_RANGE_CLOEXEC, 0);
+  /* Before Linux 5.11 that fails, and the agent would wait for the command's end. */
+  CALL(__NR_fcntl, STATUS_FD, F_SETFD, FD_CLOEXEC, 0);
   if (*argv[2]) write_file(argv[2], "0", 1);
   for (const char *s = argv[1]; *s;) {
     s = apply(s);
