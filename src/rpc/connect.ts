@@ -16,6 +16,7 @@ import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts
 import { callerKey } from "../services/caller-key.ts";
 import type { Users } from "../system/users.ts";
 import { basicUser } from "./admission.ts";
+import { shortenDeadline } from "./deadlines.ts";
 import { errorInterceptor } from "./errors.ts";
 import type { MethodKind } from "./media-types.ts";
 import { MESSAGE_BYTES } from "./process-stream.ts";
@@ -62,6 +63,7 @@ export function serveConnect(parts: ConnectParts): {
   const all = [...services.map(({ service }) => service), ServerReflection, ServerReflectionAlpha];
   return {
     rpc: (request, response) => {
+      shortenDeadline(request);
       wakeWhenGone(response);
       cutWhenStalled(response, stalls);
       adapter(request, response);

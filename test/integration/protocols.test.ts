@@ -1,5 +1,7 @@
+import { writeFileSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { request as requestHttps } from "node:https";
+import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { createConnectTransport as createWebTransport } from "@connectrpc/connect-web";
@@ -56,6 +58,28 @@ test("the same events come over every protocol", async ({ agent }) => {
 
   for (const events of seen) expect(events).toEqual(seen[0]);
 });
+
+test.for([
+  ["h1-json", { "Connect-Timeout-Ms": "9999999999" }],
+  ["h2-proto", { "Connect-Timeout-Ms": "2147483648" }],
+  ["grpc", { "Grpc-Timeout": "99999999S" }],
+  ["grpc-web", { "Grpc-Timeout": "600H" }],
+] as const)(
+  "a deadline in months ends nothing over %s",
+  async ([transport, headers], { agent }) => {
+    const leave = new AbortController();
+    const options = { headers, signal: leave.signal };
+    const events = agent.filesystem(transport).watchDir({ path: agent.directory }, options);
+    const iterator = events[Symbol.asyncIterator]();
+    expect((await iterator.next()).value?.event.case).toBe("start");
+
+    writeFileSync(join(agent.directory, "late"), "");
+
+    expect((await iterator.next()).value?.event.case).toBe("filesystem");
+    leave.abort();
+    await expect(iterator.next()).rejects.toThrow("abort");
+  },
+);
 
 test("a browser's client reads a stream", async ({ agent }) => {
   for (const useBinaryFormat of [true, false]) {
