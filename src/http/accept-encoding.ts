@@ -28,7 +28,7 @@ function parseOffer(text: string): { coding: string; q: number } {
   let q = 1;
   for (const parameter of parameters) {
     const value = parameter.startsWith("q=") ? parameter.slice(2) : "";
-    if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(value)) q = Number(value);
+    if (/^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/.test(value)) q = Number(value);
   }
   return { coding, q };
 }

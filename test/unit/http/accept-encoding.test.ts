@@ -61,3 +61,12 @@ test("any text is read without failing", () => {
     }),
   );
 });
+
+test("a q of any length is read at once", () => {
+  const start = performance.now();
+
+  const choice = chooseEncoding(`gzip;q=${"1".repeat(60_000)}x`);
+
+  expect(choice.encoding).toBe("gzip");
+  expect(performance.now() - start).toBeLessThan(200);
+});
