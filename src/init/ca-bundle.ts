@@ -37,7 +37,7 @@ export class CaBundle {
    * the bundle is being rewritten, and `invalid` when there is no bundle.
    */
   async install(pem: string, signal: AbortSignal): Promise<void> {
-    const normalised = `${pem.replace(/\n+$/, "")}\n`;
+    const normalised = `${withoutLastNewlines(pem)}\n`;
     using _ = await this.#lock.acquire(signal).catch((cause: unknown) => {
       throw new AgentError("unavailable", "the CA bundle is being rewritten", { cause });
     });
@@ -83,6 +83,13 @@ export class CaBundle {
     await replaceFile(this.#files.caBundleFile, Buffer.from(cleaned, "latin1"), 0o644);
     this.#stale.clear();
   }
+}
+
+/** Not by a pattern, which takes quadratic time where there are many newlines before the last. */
+function withoutLastNewlines(text: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === "\n") end -= 1;
+  return text.slice(0, end);
 }
 
 /** The longest first, as one may be a part of another. */

@@ -138,3 +138,14 @@ test("what others add meanwhile stays", async () => {
 
   expect(readFileSync(caBundleFile, "utf8")).toBe(`${SYSTEM}-----OTHER-----\n${TWO}`);
 });
+
+test("newlines within certificates, however many, are no work", async () => {
+  withSystemBundle();
+  const pem = `${"\n".repeat(100_000)}${ONE}`;
+  const start = performance.now();
+
+  await bundle.install(pem, HERE);
+
+  expect(performance.now() - start).toBeLessThan(1_000);
+  expect(readFileSync(caBundleFile, "utf8")).toBe(SYSTEM + pem);
+});
