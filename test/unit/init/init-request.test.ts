@@ -149,3 +149,16 @@ test("a body of megabytes is read in a fraction of a second", () => {
   expect(request.envVars?.size).toBe(50_000);
   expect(performance.now() - start).toBeLessThan(1_000);
 });
+
+test.for([
+  ["many values", `[${"1,".repeat(1_900_000)}1]`],
+  ["many levels", `${"[".repeat(1_900_000)}${"]".repeat(1_900_000)}`],
+])("a body of %s and a backslash is read in a fraction of a second", ([, value]) => {
+  const text = `{"accessToken":"plain","text":"\\\\","other":${value}}`;
+  const start = performance.now();
+
+  const request = parse(text);
+
+  expect(request.accessToken).toBe("plain");
+  expect(performance.now() - start).toBeLessThan(1_000);
+});
