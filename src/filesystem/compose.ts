@@ -1,4 +1,5 @@
 import { constants, fstat, open, rename, stat, unlink } from "node:fs";
+import { basename } from "node:path";
 import { promisify } from "node:util";
 import { AgentError } from "../errors.ts";
 import { randomText } from "../system/random.ts";
@@ -26,6 +27,16 @@ export async function checkSource(path: string, asked: string): Promise<void> {
   }
 }
 
+/** Whether both paths name the same entry of the same directory, however they are written. */
+export async function isSameEntry(one: string, other: string): Promise<boolean> {
+  if (one === other) return true;
+  if (basename(one) !== basename(other)) return false;
+  const [left, right] = await Promise.all(
+    [one, other].map((path) => statPath(parentOf(path)).catch(() => undefined)),
+  );
+  return left !== undefined && left.dev === right?.dev && left.ino === right.ino;
+}
+
 /**
  * Makes `destination` out of `sources`, one after the other, and removes those. It appears, or
  * replaces what was there, in one step once it is complete; aborting `signal` or any failure
@@ -37,7 +48,7 @@ export async function compose(
   user: User,
   signal: AbortSignal,
 ): Promise<void> {
-  await makeParents(destination.slice(0, destination.lastIndexOf("/")) || "/", user);
+  await makeParents(parentOf(destination), user);
   const temporary = `${destination}.e2b-compose.${randomText(22)}.tmp`;
   try {
     await assemble(sources, temporary, user, signal);
@@ -82,6 +93,10 @@ async function append(
   } finally {
     await closeFd(from);
   }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
 function composeError(cause: unknown): unknown {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { basename } from "node:path";
-import { checkSource, compose } from "../filesystem/compose.ts";
+import { checkSource, compose, isSameEntry } from "../filesystem/compose.ts";
 import type { Settings } from "../init/settings.ts";
 import { type Endpoint, HttpError, sendJson } from "./endpoint.ts";
 import { locate, lookUpUser, usernameOf } from "./file-caller.ts";
@@ -29,7 +29,7 @@ export function composeFiles({ settings }: { settings: Settings }): Endpoint {
         const quoted = JSON.stringify(source);
         const failure = `error resolving source path ${quoted}`;
         const resolved = locate(source, user, call.caller, failure);
-        if (resolved === path) {
+        if (await isSameEntry(resolved, path)) {
           throw new HttpError(400, `source path ${quoted} cannot be the same as destination`);
         }
         await checkSource(resolved, source);

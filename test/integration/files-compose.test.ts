@@ -83,6 +83,11 @@ describe("a request is refused, and changes nothing:", () => {
       'source path "%D/a" cannot be the same as destination',
     ],
     [
+      { source_paths: ["%D/b", "%D/d/.././a"], destination: "%D/a" },
+      400,
+      'source path "%D/d/.././a" cannot be the same as destination',
+    ],
+    [
       { source_paths: ["%D/a", "%D/none"], destination: "%D/x" },
       404,
       "source file not found: %D/none",
