@@ -15,6 +15,9 @@ import type { Sink } from "./pump.ts";
 import { refuse } from "./refuse.ts";
 import { RequestBody } from "./request-body.ts";
 
+/** More than three times what the standard allows; the parser takes little more. */
+const LONGEST_BOUNDARY = 250;
+
 /** What the endpoint is made of. */
 export interface WriteFilesParts {
   settings: Settings;
@@ -102,6 +105,10 @@ class FilesUpload {
     const boundary = parameters.get("boundary") ?? "";
     if (boundary === "") {
       const reason = "no multipart boundary param in Content-Type";
+      throw new HttpError(500, `error parsing multipart form: ${reason}`);
+    }
+    if (Buffer.byteLength(boundary) > LONGEST_BOUNDARY) {
+      const reason = `the boundary is longer than ${LONGEST_BOUNDARY} bytes`;
       throw new HttpError(500, `error parsing multipart form: ${reason}`);
     }
     await readParts(body, boundary, (part) => this.#receivePart(part), call.signal);

@@ -172,6 +172,15 @@ describe.for(httpVersions)("over %s, an upload", (version) => {
         500,
         /^error parsing multipart form: /,
       ],
+      [
+        "a form with a boundary that is too long",
+        {
+          headers: { "content-type": `multipart/form-data; boundary=${"X".repeat(251)}` },
+          body: form("X".repeat(251), [filePart("%D/f", "x")]),
+        },
+        500,
+        /^error parsing multipart form: the boundary is longer than 250 bytes/,
+      ],
       ["no form", { headers: FORM, body: "hello" }, 500, /^error reading form: /],
       ["an empty form", { headers: FORM, body: "" }, 500, /^error reading form: /],
       [
