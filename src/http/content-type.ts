@@ -44,6 +44,20 @@ export function typeByExtension(path: string): string | undefined {
   return Object.hasOwn(BY_EXTENSION, extension) ? BY_EXTENSION[extension] : undefined;
 }
 
+/** Types whose content may be a program that a browser runs. */
+const ACTIVE = /^(?:text\/html|text\/xml|image\/svg\+xml)\b/;
+
+/**
+ * What keeps a file of this type, opened in a browser, from acting for the agent, whose origin it
+ * comes from: it is taken for nothing else, and what runs in it is of no origin.
+ */
+export function harmlessHeaders(type: string): Record<string, string> {
+  const headers = { "X-Content-Type-Options": "nosniff" };
+  return ACTIVE.test(type)
+    ? { ...headers, "Content-Security-Policy": "sandbox allow-scripts" }
+    : headers;
+}
+
 /** Magic numbers: where they stand, what they are, what they mean. In latin1. */
 const MAGIC: readonly (readonly [offset: number, bytes: string, type: string])[] = [
   [0, "%PDF-", "application/pdf"],

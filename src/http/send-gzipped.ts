@@ -1,6 +1,6 @@
 import { promisify } from "node:util";
 import { constants, createGzip, gzip } from "node:zlib";
-import { typeByExtension, UNKNOWN_TYPE } from "./content-type.ts";
+import { harmlessHeaders, typeByExtension, UNKNOWN_TYPE } from "./content-type.ts";
 import { ClientGone } from "./response-body.ts";
 import type { Answer } from "./send-plain.ts";
 
@@ -12,9 +12,11 @@ const gzipWhole = promisify(gzip) as (bytes: Buffer, options: typeof GZIP) => Pr
 /** Sends the file gzipped. The packing itself happens on Node's thread pool. */
 export async function sendGzipped(answer: Answer): Promise<void> {
   const { response, body, file, path } = answer;
+  const type = typeByExtension(path) ?? UNKNOWN_TYPE;
   const headers = {
     ...answer.headers,
-    "Content-Type": typeByExtension(path) ?? UNKNOWN_TYPE,
+    ...harmlessHeaders(type),
+    "Content-Type": type,
     "Content-Encoding": "gzip",
   };
   if (file.head.length === file.size) {

@@ -2,7 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:
 import type { OpenFile } from "../filesystem/read.ts";
 import { randomText } from "../system/random.ts";
 import { isRangeWanted, weighConditions } from "./conditions.ts";
-import { sniff, typeByExtension } from "./content-type.ts";
+import { harmlessHeaders, sniff, typeByExtension } from "./content-type.ts";
 import { HttpError } from "./endpoint.ts";
 import { type ByteRange, contentRange, parseRanges } from "./ranges.ts";
 import type { ResponseBody } from "./response-body.ts";
@@ -35,6 +35,7 @@ export async function sendPlain(answer: Answer): Promise<void> {
   }
   headers["Accept-Ranges"] = "bytes";
   const type = typeByExtension(path) ?? sniff(file.head);
+  Object.assign(headers, harmlessHeaders(type));
   const wanted = isRangeWanted(request.headers, modified) ? request.headers.range : undefined;
   const choice = parseRanges(wanted, file.size);
   if (choice.kind === "unsatisfiable" || choice.kind === "invalid") {

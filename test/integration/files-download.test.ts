@@ -45,6 +45,27 @@ describe.for(httpVersions)("over %s, a download", (version) => {
     expect(answer.headers).not.toHaveProperty("etag");
   });
 
+  test.for([
+    ["a.html", "gzip", "sandbox allow-scripts"],
+    ["a.svg", "identity", "sandbox allow-scripts"],
+    ["page", "identity", "sandbox allow-scripts"],
+    ["a.txt", "identity", undefined],
+    ["page", "gzip", undefined],
+  ] as const)(
+    "of %s as %s is no page of the agent",
+    async ([name, encoding, policy], { agent }) => {
+      writeFileSync(`${agent.directory}/${name}`, "<html><script>1</script></html>");
+
+      const { headers } = await ask(version, agent.url, {
+        path: filesPath({ path: `${agent.directory}/${name}` }),
+        headers: { "accept-encoding": encoding },
+      });
+
+      expect(headers["x-content-type-options"]).toBe("nosniff");
+      expect(headers["content-security-policy"]).toBe(policy);
+    },
+  );
+
   test("of an empty file says that its length is 0", async ({ agent }) => {
     writeFileSync(`${agent.directory}/empty`, "");
 
