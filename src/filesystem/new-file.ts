@@ -1,4 +1,4 @@
-import { lstat, unlink } from "node:fs";
+import { lstat, readlink, unlink } from "node:fs";
 import { promisify } from "node:util";
 import { BatchWriter } from "./batch-writer.ts";
 import { writeMetadata } from "./metadata.ts";
@@ -6,6 +6,7 @@ import { changeOwner, type Upload, type UploadRequest, writeError } from "./uplo
 import { closeFd, type UploadTarget } from "./upload-target.ts";
 
 const lstatPath = promisify(lstat);
+const readLink = promisify(readlink);
 const unlinkPath = promisify(unlink);
 
 /** Gives a file that was just made to its owner; takes it away again when that fails. */
@@ -70,9 +71,14 @@ export class NewFile implements Upload {
   }
 }
 
-/** Removes the file, unless something else has taken its name meanwhile. */
-async function removeOwn({ path, stats }: NewTarget): Promise<void> {
-  const found = await lstatPath(path).catch(() => undefined);
-  if (found?.dev !== stats.dev || found.ino !== stats.ino) return;
-  await unlinkPath(path).catch(() => {});
+/**
+ * Removes the file, wherever it has been moved to meanwhile, but nothing else that has taken its
+ * name.
+ */
+async function removeOwn({ path, fd, stats }: NewTarget): Promise<void> {
+  const now = await readLink(`/proc/self/fd/${fd}`).catch(() => path);
+  for (const at of new Set([path, now])) {
+    const found = await lstatPath(at).catch(() => undefined);
+    if (found?.dev === stats.dev && found.ino === stats.ino) await unlinkPath(at).catch(() => {});
+  }
 }

@@ -324,6 +324,17 @@ describe("a file that is taken away while its body arrives", () => {
     expect(readFileSync(`${scratch.path}/g`, "utf8")).toBe("old");
   });
 
+  test("disappears, broken off, from where its directory was moved to", async () => {
+    mkdirSync(`${scratch.path}/d`);
+    {
+      await using file = await open(`${scratch.path}/d/f`);
+      await file.push(Buffer.from("half"));
+      renameSync(`${scratch.path}/d`, `${scratch.path}/e`);
+    }
+
+    expect(readdirSync(`${scratch.path}/e`)).toEqual([]);
+  });
+
   test("is not removed when something else has taken its name", async () => {
     const path = `${scratch.path}/f`;
     {
