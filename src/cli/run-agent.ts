@@ -27,15 +27,15 @@ export class StartError extends Error {
 
 /**
  * Starts the agent and leaves it running until a signal. The first SIGTERM or SIGINT closes it
- * and exits with 0, the second exits at once. Throws `StartError`.
+ * and exits with 0, the second exits at once; until it listens, the first does. Throws
+ * `StartError`.
  */
 export async function runAgent(config: AgentConfig, log: Logger): Promise<void> {
-  const agent = await start(config, log);
-  closeOnSignal(agent, log);
+  let agent: Agent | undefined;
+  closeOnSignal(() => agent, log);
+  agent = await start(config, log);
   log.info({ url: agent.url, pid: process.pid, dialect: config.dialect }, "the agent listens");
   if (config.persona === "envd") return;
-  // Who reads the URL may close the pipe after it.
-  process.stdout.on("error", () => {});
   process.stdout.write(`${urlToOpen(agent.url, config.accessToken)}\n`);
 }
 
@@ -49,12 +49,14 @@ async function start(config: AgentConfig, log: Logger): Promise<Agent> {
   }
 }
 
-function closeOnSignal(agent: Agent, log: Logger): void {
+function closeOnSignal(running: () => Agent | undefined, log: Logger): void {
   let isClosing = false;
   const onSignal = (signal: NodeJS.Signals, number: number) => {
     if (isClosing) process.exit(128 + number);
     isClosing = true;
     log.info({ signal }, "the agent closes");
+    const agent = running();
+    if (agent === undefined) process.exit(0);
     setTimeout(() => process.exit(1), LAST_MS).unref();
     agent.close(GRACE_MS).then(
       () => process.exit(0),

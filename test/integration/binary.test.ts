@@ -171,6 +171,33 @@ describe("the agent as a process", () => {
     },
   );
 
+  test("exits with 0 on a signal that comes before it listens", async () => {
+    using copy = new Copy();
+    const hook = join(copy.directory, "hook.cjs");
+    writeFileSync(
+      hook,
+      `require("node:net").Server.prototype.listen = function () {
+         process.kill(process.pid, "SIGTERM");
+         return this;
+       };`,
+    );
+    const own = ["--port", "0", "--no-cgroups", "--run-dir", copy.directory];
+    const env = { THAW_NODE_OPTIONS: `--require ${hook}` };
+
+    await using binary = new Binary(["serve", ...own], { env });
+
+    expect(await binary.exited).toBe(0);
+  });
+
+  test("prints a text to nobody without complaint", async () => {
+    await using binary = new Binary(["--version"]);
+
+    binary.child.stdout.destroy();
+
+    expect(await binary.exited).toBe(0);
+    expect(binary.stderr).toBe("");
+  });
+
   test("takes its programs along, also those that do not listen", async () => {
     using scratch = new Copy();
     const path = join(scratch.directory, "pid");
