@@ -96,9 +96,13 @@ export function watchResponse(sending: Sending): Watched {
     | ServerHttp2Stream
     | undefined;
   if (stream !== undefined) return watchStream(stream, sending);
-  // The response itself has no connection before its turn has come, and none once it is over.
-  const { socket } = response.req;
-  return { isWaiting: () => isWaiting(socket), taken: () => takenBytes(socket), onStall };
+  // A response has no connection before its turn has come, a request that was given up has none.
+  const socket: Socket | null = response.socket ?? response.req.socket;
+  return {
+    isWaiting: () => socket !== null && isWaiting(socket),
+    taken: () => (socket === null ? 0 : takenBytes(socket)),
+    onStall,
+  };
 }
 
 /**
