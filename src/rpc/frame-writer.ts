@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
+import type { Writable } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
 import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
 import type { ProcessEvent, Subscription } from "../process/fan-out.ts";
@@ -112,13 +113,11 @@ export class FrameWriter {
   /** All frames in one system call, without copying them together. */
   #write(frames: Uint8Array[], size: number): void {
     const outputs = this.#leaving.splice(0);
-    const corkable = corkableOf(this.#response);
+    using _ = corked(this.#response);
     this.#writtenBytes += size;
-    corkable.cork();
     for (const frame of frames.slice(0, -1)) this.#response.write(frame);
     const last = frames.at(-1) as Uint8Array;
     if (this.#hasEnded) {
-      corkable.uncork();
       this.#response.end(last);
       this.#release();
       return;
@@ -130,7 +129,6 @@ export class FrameWriter {
       if (reason == null) for (const output of outputs) output.release();
       this.#schedule();
     });
-    corkable.uncork();
     this.#stalls.note(this.#watched);
   }
 
@@ -159,7 +157,13 @@ export class FrameWriter {
   }
 }
 
-/** Node's compatibility layer for HTTP/2 has no cork; the stream below it has. */
-function corkableOf(response: ServerResponse): { cork(): void; uncork(): void } {
-  return (response as unknown as Http2ServerResponse).stream ?? response;
+/**
+ * Keeps together what is written until it is disposed of. It is the connection that is corked, or
+ * the HTTP/2 stream: a corked response writes its pieces one by one when it is uncorked.
+ */
+function corked(response: ServerResponse): Disposable {
+  const corkable: Writable | null =
+    (response as unknown as Http2ServerResponse).stream ?? response.socket;
+  corkable?.cork();
+  return { [Symbol.dispose]: () => corkable?.uncork() };
 }
