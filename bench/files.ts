@@ -71,6 +71,7 @@ function row(figure: string, values: number[], against: number[]): Row {
     unit: figure.startsWith("4 KiB") ? "files/s" : "MiB/s",
     values,
     baseline: { name: "bare server", values: against },
-    target: { of: "ratio", atLeast: 0.9 },
+    // The bare server checks nothing and can lose an upload: small files have no target beside it.
+    ...(figure.startsWith("4 KiB") ? {} : { target: { of: "ratio" as const, atLeast: 0.9 } }),
   };
 }
