@@ -38,13 +38,20 @@ export function exchange(options: Exchange): Promise<Reply> {
     if (!isTls) requestOptions.agent = new Agent({ keepAlive: false });
     else requestOptions.agent = false;
     const request = (isTls ? requestHttps : requestHttp)(url, requestOptions);
+    let isAnswered = false;
     const timer = setTimeout(
       () => request.destroy(new Error(`${url.host}: no reply after ${timeoutMs} ms`)),
       timeoutMs,
     );
-    request.once("close", () => clearTimeout(timer));
+    request.once("close", () => {
+      clearTimeout(timer);
+      // A reply is read to its end by itself; without one, as when a server wants to speak
+      // another protocol, nothing else may tell.
+      if (!isAnswered) reject(new Error(`${url.host}: no reply`));
+    });
     request.once("error", reject);
     request.once("response", (response) => {
+      isAnswered = true;
       readReply(response).then(resolve, reject);
     });
     request.end(body);
