@@ -152,7 +152,7 @@ test("a body of megabytes is read in a fraction of a second", () => {
 
 test.for([
   ["many values", `[${"1,".repeat(1_900_000)}1]`],
-  ["many levels", `${"[".repeat(1_900_000)}${"]".repeat(1_900_000)}`],
+  ["many levels", `${"[".repeat(100_000)}${"]".repeat(100_000)}`],
 ])("a body of %s and a backslash is read in a fraction of a second", ([, value]) => {
   const text = `{"accessToken":"plain","text":"\\\\","other":${value}}`;
   const start = performance.now();
