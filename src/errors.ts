@@ -28,16 +28,24 @@ export type AgentErrorCode =
   | "unknown"
   | "internal";
 
+/** Over gRPC a message travels in a header, and one that is too long breaks the connection. */
+const LONGEST_MESSAGE = 4_096;
+
 /**
  * A foreseen failure. Its message is written for the caller: lower case, the offending value
- * named, and what to do where that is not obvious. Anything else that is thrown is a bug.
+ * named, and what to do where that is not obvious. What is longer than 4,096 characters is cut.
+ * Anything else that is thrown is a bug.
  */
 export class AgentError extends Error {
   readonly code: AgentErrorCode;
 
   constructor(code: AgentErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(abbreviate(message), options);
     this.name = "AgentError";
     this.code = code;
   }
+}
+
+function abbreviate(message: string): string {
+  return message.length <= LONGEST_MESSAGE ? message : `${message.slice(0, LONGEST_MESSAGE)}…`;
 }

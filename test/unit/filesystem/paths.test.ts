@@ -43,6 +43,18 @@ describe("resolvePath", () => {
     );
   });
 
+  test("more bytes than the system takes are refused, in a message without them", () => {
+    expect(resolvePath("/".repeat(4_095), ada, undefined)).toHaveLength(4_095);
+    for (const path of ["/".repeat(4_096), "é".repeat(2_048), "a/../".repeat(1_000)]) {
+      expect(() => resolvePath(path, ada, undefined)).toThrow(
+        expect.objectContaining({
+          code: "invalid",
+          message: `path is too long: ${Buffer.byteLength(path)} bytes, and the system takes 4095`,
+        }),
+      );
+    }
+  });
+
   test.for(["", "relative"])("an account whose home is %j lives in /", (home) => {
     expect(resolvePath("a", { ...ada, home }, undefined)).toBe("/a");
     expect(resolvePath("", { ...ada, home }, undefined)).toBe("/");
