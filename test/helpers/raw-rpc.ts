@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { buffer } from "node:stream/consumers";
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -39,7 +40,7 @@ export function frame(message: Uint8Array, flags = 0): Buffer {
 }
 
 /** The type a request to `method` has. */
-export function contentType(method: DescMethod, codec: Codec): string {
+function contentType(method: DescMethod, codec: Codec): string {
   return `application/${method.methodKind === "unary" ? "" : "connect+"}${codec}`;
 }
 
@@ -63,10 +64,7 @@ export async function callRaw(
     const outcomeOf = isUnary ? unaryOutcome : streamOutcome;
     return outcomeOf(answer.status, answer.body);
   } catch (reason) {
-    const { message } = reason as Error;
-    if (!message.includes("NGHTTP2_ENHANCE_YOUR_CALM")) throw reason;
-    // What clients of gRPC and Connect read a stream's end by this code as.
-    return { status: 0, code: "resource_exhausted", message, messages: [] };
+    return resetOutcome(reason);
   }
 }
 
@@ -85,7 +83,7 @@ function errorOf(text: string): { code: string; message: string } {
 }
 
 /** Reads the frames of a Connect stream to its end. */
-export function streamOutcome(status: number, body: Buffer): Outcome {
+function streamOutcome(status: number, body: Buffer): Outcome {
   const messages: Buffer[] = [];
   for (let at = 0; at + 5 <= body.length; ) {
     const end = at + 5 + body.readUInt32BE(at + 1);
@@ -101,11 +99,45 @@ export function streamOutcome(status: number, body: Buffer): Outcome {
   return { status, code: "none", message: "the stream has no end", messages };
 }
 
-/** Sends `body` in these pieces over one HTTP/2 stream, each as a DATA frame of its own. */
-export async function sendPieces(
+/** Calls `method`, which streams, with a body in these pieces, each sent for itself. */
+export async function callInPieces(
   url: string,
-  { path, headers, pieces }: { path: string; headers: object; pieces: readonly Uint8Array[] },
-): Promise<{ status: number; body: Buffer }> {
+  method: DescMethod,
+  pieces: readonly Uint8Array[],
+  options: { codec: Codec; version: HttpVersion; headers: Record<string, string> },
+): Promise<Outcome> {
+  const path = `/${method.parent.typeName}/${method.name}`;
+  const headers = { "content-type": contentType(method, options.codec), ...options.headers };
+  try {
+    const send = options.version === "h1" ? sendHttp1 : sendHttp2;
+    const { status, body } = await send(url, path, headers, pieces);
+    return streamOutcome(status, body);
+  } catch (reason) {
+    return resetOutcome(reason);
+  }
+}
+
+async function sendHttp1(
+  url: string,
+  path: string,
+  headers: Record<string, string>,
+  pieces: readonly Uint8Array[],
+) {
+  const outgoing = request(`${url}${path}`, { method: "POST", headers, agent: false });
+  outgoing.setNoDelay();
+  outgoing.on("error", () => {});
+  for (const piece of pieces) outgoing.write(piece);
+  outgoing.end();
+  const [response] = (await once(outgoing, "response")) as [IncomingMessage];
+  return { status: response.statusCode ?? 0, body: await buffer(response) };
+}
+
+async function sendHttp2(
+  url: string,
+  path: string,
+  headers: Record<string, string>,
+  pieces: readonly Uint8Array[],
+) {
   const session = connectHttp2(url);
   session.on("error", () => {});
   try {
@@ -117,4 +149,11 @@ export async function sendPieces(
   } finally {
     session.destroy();
   }
+}
+
+/** A code for the stream's end that clients of gRPC and Connect read as an error of theirs. */
+function resetOutcome(reason: unknown): Outcome {
+  const { message } = reason as Error;
+  if (!message.includes("NGHTTP2_ENHANCE_YOUR_CALM")) throw reason;
+  return { status: 0, code: "resource_exhausted", message, messages: [] };
 }
