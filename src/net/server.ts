@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { Logger } from "../log.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
+import { boundSession } from "./session-bounds.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { type Connection, Tracker } from "./tracker.ts";
 
@@ -16,6 +17,8 @@ export interface ServerOptions {
   tls?: { cert: string; key: string } | undefined;
   /** How long a connection may take to show what it speaks, in ms. Default 10,000. */
   sniffTimeoutMs?: number | undefined;
+  /** How long a connection is kept on which nothing is asked, in ms. Default 640,000. */
+  idleTimeoutMs?: number | undefined;
   log: Logger;
   /** Answers a request. HTTP/2 requests come through Node's compatibility layer. */
   onRequest: (request: IncomingMessage, response: ServerResponse) => void;
@@ -25,7 +28,9 @@ const SNIFF_TIMEOUT_MS = 10_000;
 /** Header blocks must arrive within this; bodies may take as long as they need. */
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Idle connections stay longer than the proxy in front keeps them (620 s). */
-const KEEP_ALIVE_MS = 640_000;
+const IDLE_TIMEOUT_MS = 640_000;
+/** After how much silence the kernel asks whether the peer is still there. */
+const PROBE_AFTER_MS = 60_000;
 /** How long a client that was refused may take to close. */
 const LINGER_MS = 1_000;
 
@@ -70,9 +75,11 @@ export class Server {
     this.#http1 = http.createServer({
       requestTimeout: 0,
       headersTimeout: HEADERS_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: 1_000,
       noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: PROBE_AFTER_MS,
     });
     this.#acceptHttp1 = this.#http1.listeners("connection")[0] as (socket: Socket) => void;
     this.#http1.removeAllListeners("connection");
@@ -141,14 +148,8 @@ export class Server {
   #accept(socket: Socket): void {
     const connection = this.tracker.add(socket);
     socket.on("error", () => {});
-    const refuse = (why: string) => {
-      this.#options.log.info({ remote: connection.remoteAddress }, `connection refused: ${why}`);
-      socket.destroy();
-    };
-    const timer = setTimeout(
-      () => refuse("it did not show what it speaks"),
-      this.#options.sniffTimeoutMs ?? SNIFF_TIMEOUT_MS,
-    );
+    const refuse = (why: string) => this.#refuse(connection, why);
+    const timer = setTimeout(() => refuse("it did not show what it speaks"), this.#sniffTimeoutMs);
     let head = Buffer.alloc(0);
     const look = () => {
       const more = socket.read() as Buffer | null;
@@ -176,6 +177,15 @@ export class Server {
     socket.on("readable", look);
     socket.once("end", gone);
     socket.once("close", settle);
+  }
+
+  get #sniffTimeoutMs(): number {
+    return this.#options.sniffTimeoutMs ?? SNIFF_TIMEOUT_MS;
+  }
+
+  #refuse(connection: Connection, why: string): void {
+    this.#options.log.info({ remote: connection.remoteAddress }, `connection refused: ${why}`);
+    connection.destroy();
   }
 
   #hand(connection: Connection, socket: Socket, protocol: Protocol): void {
@@ -209,6 +219,12 @@ export class Server {
     if (connection === undefined) return;
     this.#connections.set(session, connection);
     connection.retire = () => session.close();
+    boundSession(session, {
+      prefaceMs: this.#sniffTimeoutMs,
+      idleMs: this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
+      isIdle: () => connection.isIdle,
+      onSilence: () => this.#refuse(connection, "it did not finish the preface of HTTP/2"),
+    });
   }
 
   #answer(

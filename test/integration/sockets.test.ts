@@ -1,7 +1,14 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect as connectSocket } from "node:net";
-import { expect, vi } from "vitest";
+import { connect as connectTls } from "node:tls";
+import { describe, expect, vi } from "vitest";
+import { createLog } from "../../src/log.ts";
+import { Server } from "../../src/net/server.ts";
 import { type TestAgent, test } from "../helpers/agent.ts";
+import { makeCertificate } from "../helpers/certificate.ts";
 import { exchange, rawSocket } from "../helpers/raw-socket.ts";
 
 test.override({ config: { sniffTimeoutMs: 300 } });
@@ -13,6 +20,8 @@ const allGone = (agent: TestAgent) =>
 test.for([
   ["nothing", ""],
   ["half a preface", "PRI * HTTP/2.0\r\n\r\nSM"],
+  ["a preface and nothing after it", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+  ["a preface and half a frame", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"],
   ["unknown bytes", "\x80\x00\x01garbage"],
   ["a TLS hello without a certificate here", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
   ["a preface and garbage after it", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"x".repeat(200)}`],
@@ -26,6 +35,74 @@ test.for([
     await allGone(agent);
   },
 );
+
+describe("with a certificate", () => {
+  test.override({ config: { sniffTimeoutMs: 300, tls: makeCertificate() } });
+
+  test.for([
+    ["nothing", ""],
+    ["half a preface", "PRI * HTTP/2.0\r\n"],
+    ["HTTP/1.1", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"],
+  ] as const)(
+    "a connection that agrees on HTTP/2 and says %s is closed after a bounded time",
+    async ([, text], { agent }) => {
+      const { port } = agent;
+      const options = { port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2"] };
+      const socket = connectTls(options);
+      socket.on("error", () => {}).resume();
+      await once(socket, "secureConnect");
+      expect(agent.connections()).toBe(1);
+
+      socket.write(text);
+
+      await vi.waitFor(() => expect(agent.connections()).toBe(0), 5_000);
+      socket.destroy();
+    },
+  );
+
+  test("what is no TLS behind the first byte of TLS is closed", async ({ agent }) => {
+    await exchange(agent.port, "\x16garbage that is no hello");
+
+    await vi.waitFor(() => expect(agent.connections()).toBe(0), 5_000);
+  });
+});
+
+test("an HTTP/2 connection on which nothing is asked for long is closed, and no other", async () => {
+  const open: ServerResponse[] = [];
+  const server = new Server({
+    host: "127.0.0.1",
+    port: 0,
+    idleTimeoutMs: 300,
+    log: createLog("silent"),
+    onRequest: (_request, response) => open.push(response.writeHead(200)),
+  });
+  const url = `http://127.0.0.1:${await server.listen()}`;
+  const [idle, busy] = [connectHttp2(url), connectHttp2(url)];
+  const call = busy.request();
+  call.resume();
+  const goneAway = once(idle, "goaway");
+  await vi.waitFor(() => expect(open).toHaveLength(1));
+
+  await Promise.all([goneAway, once(idle, "close")]);
+  await vi.waitFor(() => expect(server.tracker.list()).toHaveLength(1));
+
+  const isOver = once(busy, "close");
+  open[0]?.end();
+  await isOver;
+  await server.close(0);
+});
+
+test("the kernel asks a silent peer whether it is still there", async ({ agent }) => {
+  const raw = await rawSocket(agent.port);
+  await vi.waitFor(() => expect(agent.connections()).toBe(1));
+  const port = agent.port.toString(16).toUpperCase().padStart(4, "0");
+
+  const rows = readFileSync("/proc/net/tcp", "utf8").split("\n");
+  const accepted = rows.filter((row) => row.includes(`: 0100007F:${port} `) && / 01 /.test(row));
+
+  expect(accepted.map((row) => row.trim().split(/\s+/)[5]?.slice(0, 2))).toEqual(["02"]);
+  raw.socket.destroy();
+});
 
 test("a preface that comes byte by byte is understood", async ({ agent }) => {
   const raw = await rawSocket(agent.port);
