@@ -22,13 +22,22 @@ export interface HttpCall {
   caller: Caller;
 }
 
+/**
+ * How a failure is written.
+ *
+ * - `json`   `{"code":status,"message":…}`.
+ * - `rpc`    `{"code":"unauthenticated","message":…}`, as RPCs say that they know no such user.
+ * - `text`   the bare message.
+ * - `empty`  no body.
+ */
+export type ErrorForm = "json" | "rpc" | "text" | "empty";
+
 /** A failure with the status and the words the contract prescribes. */
 export class HttpError extends Error {
   readonly status: number;
-  /** `json` is `{"code":status,"message":…}`; `text` is the bare message; `empty` has no body. */
-  readonly form: "json" | "text" | "empty";
+  readonly form: ErrorForm;
 
-  constructor(status: number, message: string, form: "json" | "text" | "empty" = "json") {
+  constructor(status: number, message: string, form: ErrorForm = "json") {
     super(message);
     this.name = "HttpError";
     this.status = status;
@@ -41,9 +50,11 @@ export function errorReply(error: HttpError): { headers: OutgoingHttpHeaders; bo
   const headers: OutgoingHttpHeaders = {};
   let body = "";
   if (error.form !== "empty") {
-    const isJson = error.form === "json";
-    body = `${isJson ? JSON.stringify({ code: error.status, message: error.message }) : error.message}\n`;
-    headers["Content-Type"] = `${isJson ? "application/json" : "text/plain"}; charset=utf-8`;
+    const { form, message } = error;
+    const code = form === "rpc" ? "unauthenticated" : error.status;
+    body = `${form === "text" ? message : JSON.stringify({ code, message })}\n`;
+    headers["Content-Type"] =
+      `${form === "text" ? "text/plain" : "application/json"}; charset=utf-8`;
     headers["X-Content-Type-Options"] = "nosniff";
   }
   headers["Content-Length"] = Buffer.byteLength(body);

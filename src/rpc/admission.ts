@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { HttpError } from "../http/endpoint.ts";
 import type { Settings } from "../init/settings.ts";
 import { isPreflight } from "./cors.ts";
@@ -56,18 +57,23 @@ export class Admission {
    * A page of a foreign site can send requests to this machine's loopback, by its own origin or by
    * a name that resolves there.
    */
-  #checkHost({ headers }: IncomingMessage): void {
-    const host = hostnameOf(String(headers[":authority"] ?? headers.host ?? ""));
-    if (host !== "" && !this.#isOurs(host)) {
+  #checkHost({ headers, socket }: IncomingMessage): void {
+    const authority = String(headers[":authority"] ?? headers.host ?? "").toLowerCase();
+    const host = hostnameOf(authority);
+    if (host !== "" && !this.#isOurs(host, socket)) {
       throw new HttpError(403, `host "${host}" is not the address this agent is bound to`);
     }
     const { origin } = headers;
-    if (origin === undefined || this.#isOurs(hostnameOf(origin.replace(/^\w+:\/\//, "")))) return;
-    throw new HttpError(403, `origin "${origin}" needs the access token`);
+    // The port counts: what else is served on this machine is not to be trusted with it.
+    if (origin?.replace(/^https?:\/\//i, "").toLowerCase() === authority) return;
+    if (origin !== undefined) throw new HttpError(403, `origin "${origin}" needs the access token`);
   }
 
-  #isOurs(host: string): boolean {
-    return LOOPBACK.test(host) || host === this.#guardHost;
+  /** Whoever rebinds a name to this machine sends that name, and never an address. */
+  #isOurs(host: string, socket: Socket): boolean {
+    if (LOOPBACK.test(host) || host === this.#guardHost) return true;
+    const isBoundToAll = this.#guardHost === "0.0.0.0" || this.#guardHost === "::";
+    return isBoundToAll && host === socket.localAddress?.replace(/^::ffff:/, "");
   }
 }
 

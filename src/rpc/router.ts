@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { AgentError } from "../errors.ts";
 import { type Endpoint, type HttpCall, HttpError, sendError } from "../http/endpoint.ts";
 import { refuse } from "../http/refuse.ts";
-import { callerOf } from "../init/caller.ts";
+import { type Caller, callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
 import type { Users } from "../system/users.ts";
@@ -63,9 +64,10 @@ export class Router {
       this.#routeRpc(request, response, query);
       return;
     }
+    const call = this.#callOf(request, response, query);
+    verify(call.caller);
     const endpoint = this.#parts.endpoints.get(`${request.method} ${path}`);
     if (endpoint === undefined) throw this.#noEndpoint(path, response);
-    const call = this.#callOf(request, response, query);
     endpoint(request, response, call).catch((reason: unknown) =>
       this.#fail(request, response, reason),
     );
@@ -108,6 +110,16 @@ export class Router {
     // HTTP/2 resets a stream whose request nobody reads, and some clients then lose the answer.
     if (request.httpVersionMajor < 2 || response.headersSent) sendError(response, error);
     else void refuse(request, response, error);
+  }
+}
+
+/** A user that does not exist is refused even where none is needed. */
+function verify(caller: Caller): void {
+  try {
+    caller.verify();
+  } catch (reason) {
+    if (reason instanceof AgentError) throw new HttpError(401, reason.message, "rpc");
+    throw reason;
   }
 }
 

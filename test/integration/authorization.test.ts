@@ -3,6 +3,7 @@ import { describe, expect } from "vitest";
 import { type TestAgent, test } from "../helpers/agent.ts";
 import { basic, shell, start } from "../helpers/process.ts";
 import { exchange } from "../helpers/raw-socket.ts";
+import { ask, httpVersions } from "../helpers/requests.ts";
 
 const TOKEN = "a-token-of-the-test";
 
@@ -115,6 +116,33 @@ describe("the user of a request", () => {
     });
   });
 
+  test.for([
+    "GET /health",
+    "GET /envs",
+    "GET /files?path=/etc/hostname&username=root",
+    "POST /init",
+    "GET /nowhere",
+    "HEAD /health",
+  ])("that does not exist is refused by %s too", async (request, { agent }) => {
+    const [method, path] = request.split(" ") as [string, string];
+    for (const version of httpVersions) {
+      const answer = await ask(version, agent.url, {
+        method,
+        path,
+        headers: basic("no-such-user"),
+        ...(method === "POST" && { body: "{}" }),
+      });
+
+      expect(answer.status, version).toBe(401);
+      if (method === "HEAD") continue;
+      expect(answer.headers["content-type"]).toMatch(/^application\/json/);
+      expect(JSON.parse(answer.text)).toEqual({
+        code: "unauthenticated",
+        message: "invalid username: 'no-such-user'",
+      });
+    }
+  });
+
   test.for(["Basic", "Basic ???", "Basic bm9jb2xvbg==", "Bearer x", "basic"])(
     "is not read from %j",
     async (Authorization, { agent }) => {
@@ -134,7 +162,7 @@ describe("the user of a request", () => {
 describe("an open agent on a shared machine", () => {
   test.override({ config: { persona: "thaw" } });
 
-  const ask = async (agent: TestAgent, headers: string) => {
+  const statusOf = async (agent: TestAgent, headers: string) => {
     const answer = await exchange(
       agent.port,
       `GET /health HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`,
@@ -153,9 +181,14 @@ describe("an open agent on a shared machine", () => {
     ["Host: localhost.evil.example:80\r\n", 403],
     ["Host: 127.0.0.1\r\nOrigin: https://evil.example\r\n", 403],
     ["Host: 127.0.0.1\r\nOrigin: null\r\n", 403],
-    ["Host: 127.0.0.1\r\nOrigin: http://127.0.0.1:49983\r\n", 204],
+    ["Host: 127.0.0.1:49983\r\nOrigin: http://127.0.0.1:49983\r\n", 204],
+    ["Host: LocalHost\r\nOrigin: http://localhost\r\n", 204],
+    ["Host: [::1]:1\r\nOrigin: https://[::1]:1\r\n", 204],
+    ["Host: 127.0.0.1:49983\r\nOrigin: http://127.0.0.1:3000\r\n", 403],
+    ["Host: 127.0.0.1:49983\r\nOrigin: http://localhost:49983\r\n", 403],
+    ["Host: 127.0.0.1:49983\r\nOrigin: http://127.0.0.1\r\n", 403],
   ] as const)("answers %j with %i", async ([headers, expected], { agent }) => {
-    expect(await ask(agent, headers)).toBe(expected);
+    expect(await statusOf(agent, headers)).toBe(expected);
   });
 
   test("gives no page of another origin leave to read", async ({ agent }) => {
