@@ -8,7 +8,7 @@ describe("resolvePath", () => {
   test.for([
     ["", undefined, "/home/ada"],
     ["", "/work", "/work"],
-    ["", "/work/../verbatim/", "/work/../verbatim/"],
+    ["", "/srv/../verbatim/", "/srv/../verbatim/"],
     ["", "~/sub", "/home/ada/sub"],
     ["", "sub", "/home/ada/sub"],
     ["~", "/work", "/home/ada"],
