@@ -70,7 +70,7 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
 const ONLY_IN: Record<string, string> = {
   koffi: "src/system/libc.ts",
   "@fastify/busboy": "src/http/multipart.ts",
-  "@connectrpc/connect-node": "src/rpc/connect.ts",
+  "@connectrpc/connect-node": "src/rpc/adapter.ts",
   pino: "src/log.ts",
 };
 

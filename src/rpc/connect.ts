@@ -1,12 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DescService } from "@bufbuild/protobuf";
-import {
-  type ConnectRouter,
-  createContextValues,
-  type Interceptor,
-  type ServiceImpl,
-} from "@connectrpc/connect";
-import { compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
+import { createContextValues, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { callerOf } from "../init/caller.ts";
@@ -15,6 +9,7 @@ import type { Logger } from "../log.ts";
 import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
 import { callerKey } from "../services/caller-key.ts";
 import type { Users } from "../system/users.ts";
+import { adapt } from "./adapter.ts";
 import { basicUser } from "./admission.ts";
 import { shortenDeadline } from "./deadlines.ts";
 import { errorInterceptor } from "./errors.ts";
@@ -41,8 +36,8 @@ export function serveConnect(parts: ConnectParts): {
   rpcPaths: ReadonlyMap<string, MethodKind>;
 } {
   const { services, settings, users, shutdown, stalls, log } = parts;
-  const adapter = connectNodeAdapter({
-    routes: (router: ConnectRouter) => {
+  const adapter = adapt({
+    routes: (router) => {
       for (const { service, implementation } of services) router.service(service, implementation);
       registerReflection(
         router,
@@ -55,10 +50,9 @@ export function serveConnect(parts: ConnectParts): {
         callerOf(settings, users, basicUser(headers.authorization)),
       ),
     interceptors: [errorInterceptor(log), verifyCaller],
-    // The stock list also has Brotli, which at its default level takes seconds for a large answer.
-    acceptCompression: [compressionGzip],
     readMaxBytes: MESSAGE_BYTES,
     shutdownSignal: shutdown,
+    log,
   });
   const all = [...services.map(({ service }) => service), ServerReflection, ServerReflectionAlpha];
   return {
