@@ -1,7 +1,9 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { userInfo } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
 import { Process } from "../gen/process/process_pb.js";
+import { Snapshot } from "../gen/snapshot/snapshot_pb.js";
 import { type AgentConfig, ENVD_VERSION } from "./config.ts";
 import { Watchers } from "./filesystem/watchers.ts";
 import { endpoints } from "./http/endpoints.ts";
@@ -13,7 +15,6 @@ import { Settings } from "./init/settings.ts";
 import { type Logger, outputOf } from "./log.ts";
 import { StallWatch, watchResponse } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
-import { Forwarder } from "./ports/forwarder.ts";
 import { ProcessRegistry } from "./process/registry.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
@@ -23,6 +24,9 @@ import { type FilesystemParts, filesystemService } from "./services/filesystem.t
 import { startInitialCommand } from "./services/initial-command.ts";
 import { processService } from "./services/process.ts";
 import type { ProcessParts } from "./services/process-follow.ts";
+import { snapshotService } from "./services/snapshot.ts";
+import type { SnapshotLifecycle } from "./snapshot/lifecycle.ts";
+import { createSnapshots } from "./snapshot-parts.ts";
 import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
 import { FileSystemFreeze } from "./system/file-system-freeze.ts";
@@ -51,24 +55,29 @@ export interface Agent extends AsyncDisposable {
 export async function startAgent(config: AgentConfig, log: Logger): Promise<Agent> {
   const users = new Users();
   const settings = createSettings(config);
-  const control = createControl(config, settings, log);
+  const onClockMoved = (byNs: bigint) => snapshots.lifecycle.clockMoved(byNs);
+  const control = createControl(config, settings, log, onClockMoved);
   const shutdown = new AbortController();
   const processes = createProcesses(config, control.cgroups);
   const watchers = new Watchers({ names: users });
-  const processParts = { processes, settings, searchPath: config.searchPath };
   const stalls = new StallWatch(config.stallTimeoutMs);
+  const processParts = { processes, settings, searchPath: config.searchPath };
+  const server = createServer(config, log, (request, response) => router.handle(request, response));
+  const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
       dialect: config.dialect,
       settings,
       ...control,
+      snapshots: snapshots.lifecycle,
+      uploads: snapshots.uploads,
       guard: guardWith(stalls),
       onMetadataLost: (path) => log.warn({ path }, "the filesystem keeps no metadata"),
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
-      services: createServices(processParts, { users, watchers }),
+      services: createServices(processParts, { users, watchers }, snapshots.lifecycle),
       settings,
       users,
       shutdown: shutdown.signal,
@@ -80,25 +89,22 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     users,
     log,
   });
-  const { host, port: wantedPort, tls, sniffTimeoutMs } = config;
-  const onRequest = router.handle;
-  const server = new Server({ host, port: wantedPort, tls, sniffTimeoutMs, log, onRequest });
+  const closeRest = (graceMs: number) =>
+    Promise.all([processes.close(graceMs), snapshots.close(), control.close()]);
   const port = await server.listen().catch(async (reason: unknown) => {
-    await Promise.all([processes.close(0), control.close()]);
+    await closeRest(0);
     throw reason;
   });
   control.init.start();
-  const forwarder = startForwarding(config, port, log);
+  snapshots.start();
   runInitialCommand(config, processParts, users, log);
   let closing: Promise<void> | undefined;
   const closeAll = async (graceMs: number) => {
     shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
     // What is frozen does not take its leave.
     await control.freezer.close();
-    await forwarder?.stop();
-    await Promise.all([server.close(graceMs), processes.close(graceMs)]);
+    await Promise.all([server.close(graceMs), closeRest(graceMs)]);
     watchers.closeAll();
-    await control.close();
   };
   const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
   return {
@@ -110,13 +116,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   };
 }
 
-/** Outside a VM there is no outer address to forward from, and nothing to look for. */
-function startForwarding(config: AgentConfig, ownPort: number, log: Logger): Forwarder | undefined {
-  const address = config.forwardAddress;
-  if (config.isNotFc || address === undefined) return undefined;
-  const forwarder = new Forwarder({ address, ownPort, log });
-  forwarder.start();
-  return forwarder;
+function createServer(
+  config: AgentConfig,
+  log: Logger,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const { host, port, tls, sniffTimeoutMs } = config;
+  return new Server({ host, port, tls, sniffTimeoutMs, log, onRequest });
 }
 
 function guardWith(stalls: StallWatch): GuardResponse {
@@ -127,7 +133,12 @@ function guardWith(stalls: StallWatch): GuardResponse {
 }
 
 /** What the host does with the guest as a whole. */
-function createControl(config: AgentConfig, settings: Settings, log: Logger) {
+function createControl(
+  config: AgentConfig,
+  settings: Settings,
+  log: Logger,
+  onClockMoved: (byNs: bigint) => void,
+) {
   const cgroups = new Cgroups(config.cgroupRoot, config.noCgroups, log);
   cgroups.prepare();
   const freezer = new WorkloadFreezer(cgroups, log);
@@ -137,7 +148,7 @@ function createControl(config: AgentConfig, settings: Settings, log: Logger) {
   const logExport = new LogExport();
   if (!config.isNotFc) output?.copyTo((line) => logExport.write(line));
   const clock = config.setsClock ? systemClock : undefined;
-  const init = new Init({ config, settings, freezer, clock, log, logExport });
+  const init = new Init({ config, settings, freezer, clock, log, logExport, onClockMoved });
   const close = async () => {
     output?.copyTo(undefined);
     await Promise.all([init.close(), freezer.close(), fileSystem.close()]);
@@ -158,10 +169,15 @@ function runInitialCommand(
   });
 }
 
-function createServices(processParts: ProcessParts, filesystemParts: FilesystemParts) {
+function createServices(
+  processParts: ProcessParts,
+  filesystemParts: FilesystemParts,
+  snapshots: SnapshotLifecycle,
+) {
   return [
     { service: Process, implementation: processService(processParts) },
     { service: Filesystem, implementation: filesystemService(filesystemParts) },
+    { service: Snapshot, implementation: snapshotService(snapshots) },
   ];
 }
 

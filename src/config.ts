@@ -51,6 +51,10 @@ export interface AgentConfig {
   metadataUrl: string;
   /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
   runDir: string;
+  /** Where programs read which generation of the machine this is. Default /run/thaw. */
+  generationDir: string;
+  /** Whether a restore is healed. `false` only to show what happens otherwise. Default true. */
+  heals: boolean;
   /** The hosts file that `/init` edits. Default /etc/hosts. */
   hostsFile: string;
   /** Whether `/init` may set the machine's clock. Default: only called as `envd`. */
@@ -95,6 +99,8 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     stallTimeoutMs: 10_000,
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
+    generationDir: "/run/thaw",
+    heals: true,
     hostsFile: "/etc/hosts",
     setsClock: persona === "envd",
     frozenPath: "/",

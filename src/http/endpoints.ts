@@ -1,5 +1,7 @@
 import type { Init } from "../init/init.ts";
 import type { Dialect, Settings } from "../init/settings.ts";
+import type { Gauge } from "../lib/gauge.ts";
+import type { SnapshotLifecycle } from "../snapshot/lifecycle.ts";
 import type { FileSystemFreeze } from "../system/file-system-freeze.ts";
 import type { Metrics } from "../system/metrics.ts";
 import type { WorkloadFreezer } from "../system/workload-freezer.ts";
@@ -24,6 +26,9 @@ export interface EndpointParts {
   dialect: Dialect;
   settings: Settings;
   init: Init;
+  snapshots: SnapshotLifecycle;
+  /** Counts the files that are being uploaded. */
+  uploads: Gauge;
   metrics: Metrics;
   freezer: WorkloadFreezer;
   fileSystem: FileSystemFreeze;
@@ -43,12 +48,9 @@ export function endpoints(parts: EndpointParts): Map<string, Endpoint> {
     ["GET /files", readFiles(parts)],
     ["POST /files", writeFiles(parts)],
     ["POST /files/compose", composeFiles(parts)],
-    ...(parts.dialect === "wrenn" ? wrennOnly(parts) : e2bOnly(parts)),
+    ["POST /snapshot/prepare", snapshotPrepare(parts)],
+    ...(parts.dialect === "wrenn" ? [] : e2bOnly(parts)),
   ]);
-}
-
-function wrennOnly(parts: EndpointParts): [string, Endpoint][] {
-  return [["POST /snapshot/prepare", snapshotPrepare(parts)]];
 }
 
 function e2bOnly(parts: EndpointParts): [string, Endpoint][] {

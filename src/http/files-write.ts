@@ -4,6 +4,7 @@ import { InodeLocks } from "../filesystem/inode-locks.ts";
 import { readMetadata } from "../filesystem/metadata.ts";
 import { openUpload } from "../filesystem/open-upload.ts";
 import type { Settings } from "../init/settings.ts";
+import type { Gauge } from "../lib/gauge.ts";
 import type { User } from "../system/users.ts";
 import { type Endpoint, type HttpCall, HttpError, sendJson } from "./endpoint.ts";
 import { authorize, locate, lookUpUser, usernameOf } from "./file-caller.ts";
@@ -21,6 +22,7 @@ const LONGEST_BOUNDARY = 250;
 /** What the endpoint is made of. */
 export interface WriteFilesParts {
   settings: Settings;
+  uploads: Gauge;
   /** Told when a file could not be given its metadata because its filesystem keeps none. */
   onMetadataLost?: (path: string) => void;
 }
@@ -34,9 +36,10 @@ interface StoredFile {
 }
 
 /** `POST /files`: a raw body or a form, into one file or several. */
-export function writeFiles({ settings, onMetadataLost }: WriteFilesParts): Endpoint {
+export function writeFiles({ settings, uploads, onMetadataLost }: WriteFilesParts): Endpoint {
   const locks = new InodeLocks();
   return async (request, response, call) => {
+    using _ = uploads.enter();
     try {
       authorize(request, call, settings, "write");
       const username = usernameOf(call.query.get("username"), settings);

@@ -1,6 +1,7 @@
 import { AgentError } from "../errors.ts";
 import type { Init } from "../init/init.ts";
 import { type InitRequest, parseInitRequest } from "../init/init-request.ts";
+import type { SnapshotLifecycle } from "../snapshot/lifecycle.ts";
 import { collectBody } from "./collect-body.ts";
 import { type Endpoint, HttpError, sendNothing } from "./endpoint.ts";
 
@@ -8,9 +9,14 @@ import { type Endpoint, HttpError, sendNothing } from "./endpoint.ts";
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** `POST /init`: what the host tells the guest. */
-export function init(parts: { version: string; init: Init }): Endpoint {
+export function init(parts: {
+  version: string;
+  init: Init;
+  snapshots: SnapshotLifecycle;
+}): Endpoint {
   return async (request, response, { signal }) => {
     response.setHeader("X-Envd-Version", parts.version);
+    parts.snapshots.notice("init");
     const asked = parse(await collectBody(request, BODY_LIMIT_BYTES));
     try {
       await parts.init.apply(asked, signal, (audit) =>

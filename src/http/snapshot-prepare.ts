@@ -1,10 +1,10 @@
-import type { Init } from "../init/init.ts";
+import type { SnapshotLifecycle } from "../snapshot/lifecycle.ts";
 import { type Endpoint, sendNothing } from "./endpoint.ts";
 
 /** `POST /snapshot/prepare`: the machine is about to be paused. */
-export function snapshotPrepare({ init }: { init: Init }): Endpoint {
+export function snapshotPrepare({ snapshots }: { snapshots: SnapshotLifecycle }): Endpoint {
   return async (_request, response) => {
-    init.prepareForSnapshot();
+    await snapshots.prepare();
     sendNothing(response);
   };
 }

@@ -45,6 +45,8 @@ export interface InitParts {
   log: Logger;
   /** Gets the log's lines; it sends them once it is known where to. Default: a new one. */
   logExport?: LogExport | undefined;
+  /** Told by how many nanoseconds the clock was moved. */
+  onClockMoved?: ((byNs: bigint) => void) | undefined;
   /** Default: the real one. */
   run?: RunCommand | undefined;
 }
@@ -65,7 +67,6 @@ export class Init {
   readonly #closing = new AbortController();
   readonly #background = new Set<Promise<void>>();
   #newestNs: bigint | undefined;
-  #isRestorePending = false;
 
   constructor(parts: InitParts) {
     const { config, log } = parts;
@@ -103,7 +104,6 @@ export class Init {
     using _ = await this.#lock.acquire(signal).catch((cause: unknown) => {
       throw new AgentError("unavailable", "another init is under way", { cause });
     });
-    this.wake();
     const { settings, freezer } = this.#parts;
     await checkToken(settings.accessToken, request.accessToken, () => this.#tokenHash(signal));
     const audit = freezer.audit();
@@ -114,23 +114,6 @@ export class Init {
       await this.#thaw();
     }
     if (!this.#parts.config.isNotFc) this.#poll.start();
-  }
-
-  /** The guest is about to be put to sleep; the next sign of life from the host wakes it. */
-  prepareForSnapshot(): void {
-    this.#isRestorePending = true;
-  }
-
-  /** Goes on after a restore, if one is pending. */
-  wake(): void {
-    if (!this.#isRestorePending) return;
-    this.#isRestorePending = false;
-    this.#parts.log.info("awake after a snapshot");
-  }
-
-  /** Whether a snapshot is prepared and nobody has woken the guest since. */
-  get isRestorePending(): boolean {
-    return this.#isRestorePending;
   }
 
   /** Ends what goes on in the background; what is being written is written to its end. */
@@ -156,7 +139,8 @@ export class Init {
   async #applyFields(request: InitRequest, signal: AbortSignal): Promise<void> {
     const { config, settings, clock, log } = this.#parts;
     if (clock !== undefined && request.timestampNs !== undefined) {
-      adjustClock(clock, request.timestampNs, log);
+      const movedNs = adjustClock(clock, request.timestampNs, log);
+      if (movedNs !== undefined) this.#parts.onClockMoved?.(movedNs);
     }
     if (request.envVars !== undefined) this.#applyVariables(request.envVars);
     if (request.accessToken !== undefined || config.dialect === "e2b") {

@@ -45,6 +45,12 @@ export class StallWatch {
     this.#now = now;
   }
 
+  /** What wakes the agent, in words; `undefined` while nothing does. */
+  get awake(): string | undefined {
+    if (this.#timer === undefined) return undefined;
+    return `streams: ${this.#active.size} peers have something to take`;
+  }
+
   /** Looks at `watched` until nothing waits for its peer. Call it after every write. */
   note(watched: Watched): void {
     if (this.#active.has(watched)) return;

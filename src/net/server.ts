@@ -4,10 +4,12 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { Logger } from "../log.ts";
+import { randomBytes } from "../system/random.ts";
+import type { Connection } from "./connection.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
 import { boundSession } from "./session-bounds.ts";
 import { type Protocol, sniff } from "./sniff.ts";
-import { type Connection, Tracker } from "./tracker.ts";
+import { Tracker } from "./tracker.ts";
 
 /** What the server is made with. */
 export interface ServerOptions {
@@ -29,8 +31,11 @@ const SNIFF_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Idle connections stay longer than the proxy in front keeps them (620 s). */
 const IDLE_TIMEOUT_MS = 640_000;
-/** After how much silence the kernel asks whether the peer is still there. */
-const PROBE_AFTER_MS = 60_000;
+/** How often unfinished header blocks are looked for, while there are connections. */
+const CHECK_MS = 1_000;
+const NEVER_MS = 2 ** 31 - 1;
+/** As `tls.Server` takes them. */
+const TICKET_KEYS_BYTES = 48;
 /** How long a client that was refused may take to close. */
 const LINGER_MS = 1_000;
 
@@ -58,6 +63,8 @@ const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
  */
 export class Server {
   readonly tracker = new Tracker();
+  /** Called when the first connection opens, and with `false` when the last has closed. */
+  onOccupied: (isOccupied: boolean) => void = () => {};
   readonly #options: ServerOptions;
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
@@ -67,6 +74,7 @@ export class Server {
   readonly #exchanges = new WeakMap<object, Http1Exchanges>();
   /** Connections that speak TLS, by their peer: the encrypted socket does not name its carrier. */
   readonly #handshakes = new Map<string, Connection>();
+  #port = 0;
   /** The connection whose session is being made: the session event does not name its socket. */
   #opening: Connection | undefined;
 
@@ -76,11 +84,13 @@ export class Server {
       requestTimeout: 0,
       headersTimeout: HEADERS_TIMEOUT_MS,
       keepAliveTimeout: options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
+      connectionsCheckingInterval: NEVER_MS,
       noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: PROBE_AFTER_MS,
     });
+    this.tracker.onOccupied = (isOccupied) => {
+      this.#checkEvery(isOccupied ? CHECK_MS : NEVER_MS);
+      this.onOccupied(isOccupied);
+    };
     this.#acceptHttp1 = this.#http1.listeners("connection")[0] as (socket: Socket) => void;
     this.#http1.removeAllListeners("connection");
     this.#http1.on("connection", (socket: Socket) => this.#accept(socket));
@@ -109,9 +119,27 @@ export class Server {
       this.#http1.listen(this.#options.port, this.#options.host, () => {
         this.#http1.off("error", reject);
         const address = this.#http1.address();
-        resolve(typeof address === "object" && address !== null ? address.port : 0);
+        this.#port = typeof address === "object" && address !== null ? address.port : 0;
+        resolve(this.#port);
       });
     });
+  }
+
+  /** The bound port; 0 until it listens. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** What wakes the agent, in words. Empty while nothing does. */
+  get awake(): string[] {
+    const count = this.tracker.list().length;
+    if (count === 0) return [];
+    return [`connections: ${count} are open, a look every ${CHECK_MS} ms`];
+  }
+
+  /** Encrypts TLS session tickets with new keys: the old ones are the same in every clone. */
+  renewTicketKeys(): void {
+    this.#tls?.setTicketKeys(randomBytes(TICKET_KEYS_BYTES));
   }
 
   /** Stops accepting, lets open requests finish, and cuts what is left after `graceMs`. */
@@ -119,6 +147,15 @@ export class Server {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
     await this.tracker.close(graceMs);
     await closed;
+  }
+
+  /**
+   * Node looks for unfinished header blocks for ever, connections or not, and takes a new interval
+   * only when it begins to listen.
+   */
+  #checkEvery(ms: number): void {
+    Object.assign(this.#http1, { connectionsCheckingInterval: ms });
+    this.#http1.emit("listening");
   }
 
   #createTls({ cert, key }: { cert: string; key: string }): tls.Server {
@@ -207,7 +244,7 @@ export class Server {
     }
     const exchanges = new Http1Exchanges(socket);
     this.#exchanges.set(socket, exchanges);
-    connection.retire = () => exchanges.retire();
+    connection.onRetire = () => exchanges.retire();
     this.#acceptHttp1.call(this.#http1, socket);
   }
 
@@ -218,7 +255,8 @@ export class Server {
     const connection = this.#opening;
     if (connection === undefined) return;
     this.#connections.set(session, connection);
-    connection.retire = () => session.close();
+    connection.onRetire = () => session.close();
+    connection.ping = (onAnswer) => ping(session, onAnswer);
     boundSession(session, {
       prefaceMs: this.#sniffTimeoutMs,
       idleMs: this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -240,6 +278,14 @@ export class Server {
     });
     this.#options.onRequest(request, response);
   }
+}
+
+/** A PING on a session that is gone throws. */
+function ping(session: ServerHttp2Session, onAnswer: () => void): void {
+  if (session.destroyed) return;
+  session.ping((error) => {
+    if (error === null) onAnswer();
+  });
 }
 
 function peerOf(socket: Socket): string {

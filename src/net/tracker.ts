@@ -1,67 +1,44 @@
 import type { Socket } from "node:net";
+import { sleep } from "../lib/sleep.ts";
+import { Connection, type ConnectionStatus } from "./connection.ts";
+import { VanishedWatch } from "./vanished.ts";
 
-/** What a connection was found to speak. */
-export type ConnectionProtocol = "sniffing" | "http1" | "h2";
-
-/** One connection, from accept to close. */
-export class Connection {
-  /** Unique while the agent runs; grows with time. */
-  readonly id: number;
-  readonly remoteAddress: string;
-  /** When it was accepted, in ms of the monotonic clock. */
-  readonly since = performance.now();
-  readonly socket: Socket;
-  protocol: ConnectionProtocol = "sniffing";
-  isEncrypted = false;
-  /** Finish what is in flight, take nothing more, then close. Set by who speaks the protocol. */
-  retire: () => void;
-  #openRequests = 0;
-
-  constructor(id: number, socket: Socket) {
-    this.id = id;
-    this.socket = socket;
-    this.remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
-    this.retire = () => this.destroy();
-  }
-
-  /** How many requests are being answered. */
-  get openRequests(): number {
-    return this.#openRequests;
-  }
-
-  /** Whether nothing is being answered. */
-  get isIdle(): boolean {
-    return this.#openRequests === 0;
-  }
-
-  /** A request has come. The returned function says that it has been answered. */
-  begin(): () => void {
-    this.#openRequests += 1;
-    return () => {
-      this.#openRequests -= 1;
-    };
-  }
-
-  /** Closes now. */
-  destroy(): void {
-    this.socket.destroy();
-  }
-}
+/** An acknowledgement that came just before a probe would look like its answer. */
+const QUIET_MS = 20;
+/** How often it is looked whether probes have been answered. */
+const LOOK_MS = 20;
 
 /** Every open connection of the agent's port. */
 export class Tracker {
+  /** Called before a connection is tracked; an epoch that begins in it is the connection's. */
+  onAccept: () => void = () => {};
+  /** Called when the first connection opens, and with `false` when the last has closed. */
+  onOccupied: (isOccupied: boolean) => void = () => {};
   readonly #connections = new Set<Connection>();
+  readonly #vanished = new VanishedWatch(this.#connections);
+  #epoch = 1;
   #lastId = 0;
+  #isQuiescing = false;
   #onEmpty: () => void = () => {};
+
+  /** Connections of a smaller epoch are of the life before a restore. */
+  get epoch(): number {
+    return this.#epoch;
+  }
 
   /** Follows `socket` until it closes. */
   add(socket: Socket): Connection {
+    this.onAccept();
     this.#lastId += 1;
-    const connection = new Connection(this.#lastId, socket);
+    const connection = new Connection(this.#lastId, socket, this.#epoch);
+    connection.isLeaving = this.#isQuiescing;
     this.#connections.add(connection);
+    if (this.#connections.size === 1) this.#occupied(true);
     socket.once("close", () => {
       this.#connections.delete(connection);
-      if (this.#connections.size === 0) this.#onEmpty();
+      if (this.#connections.size > 0) return;
+      this.#occupied(false);
+      this.#onEmpty();
     });
     return connection;
   }
@@ -69,6 +46,78 @@ export class Tracker {
   /** The open connections, oldest first. */
   list(): Connection[] {
     return [...this.#connections];
+  }
+
+  /** What each connection is now, oldest first. */
+  status(): ConnectionStatus[] {
+    return this.list().map((connection) => connection.status());
+  }
+
+  /**
+   * Closes every idle connection and has every other one close after its answer; those that come
+   * until `wake` take one request. Returns how many were idle.
+   */
+  quiesce(): { closedHttp1: number; closedH2: number } {
+    this.#isQuiescing = true;
+    const closed = { closedHttp1: 0, closedH2: 0 };
+    for (const connection of this.#connections) {
+      if (connection.isIdle && !connection.isRetiring) {
+        if (connection.protocol === "http1") closed.closedHttp1 += 1;
+        if (connection.protocol === "h2") closed.closedH2 += 1;
+      }
+      connection.retire();
+    }
+    return closed;
+  }
+
+  /** Keeps connections open again. Those that are retiring already go on to. */
+  wake(): void {
+    this.#isQuiescing = false;
+    for (const connection of this.#connections) connection.isLeaving = false;
+  }
+
+  /** Makes every connection that is open now an old one. Returns the new epoch. */
+  beginEpoch(): number {
+    this.#epoch += 1;
+    return this.#epoch;
+  }
+
+  /** Destroys the old connections by RST. Returns how many. */
+  destroyOld(): number {
+    const old = this.#old();
+    for (const connection of old) connection.reset();
+    return old.length;
+  }
+
+  /**
+   * Asks the peers of old connections whether they are there. Who answers within `timeoutMs` is of
+   * the present epoch from then on; the others are destroyed by RST, at once when `signal` aborts.
+   * Where the kernel may not be asked, HTTP/2 peers are asked by PING, and HTTP/1 connections are
+   * left to the kernel, which gives a silent peer 3 s.
+   */
+  async probeOld(
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<{ destroyed: number; kept: number }> {
+    const old = this.#old();
+    if (old.length === 0) return { destroyed: 0, kept: 0 };
+    await sleep(QUIET_MS, signal);
+    const kept = new Set<Connection>();
+    const keep = (connection: Connection) => {
+      kept.add(connection);
+      connection.epoch = this.#epoch;
+    };
+    const probedAt = performance.now();
+    const asked = old.filter((connection) => ask(connection, () => keep(connection)));
+    while (asked.some((connection) => this.#isOld(connection))) {
+      const sinceMs = performance.now() - probedAt;
+      if (sinceMs > timeoutMs || !(await sleep(LOOK_MS, signal))) break;
+      for (const connection of asked) {
+        if (this.#isOld(connection) && hasAnswered(connection, probedAt)) keep(connection);
+      }
+    }
+    for (const connection of asked) if (this.#isOld(connection)) connection.reset();
+    return { destroyed: old.length - kept.size, kept: kept.size };
   }
 
   /** Lets every connection finish what is in flight; what is still open after `graceMs` is cut. */
@@ -84,4 +133,33 @@ export class Tracker {
     await empty;
     clearTimeout(cut);
   }
+
+  #old(): Connection[] {
+    return this.list().filter((connection) => this.#isOld(connection));
+  }
+
+  #isOld(connection: Connection): boolean {
+    return connection.epoch < this.#epoch && this.#connections.has(connection);
+  }
+
+  #occupied(isOccupied: boolean): void {
+    this.#vanished.run(isOccupied);
+    this.onOccupied(isOccupied);
+  }
+}
+
+/** Asks the peer whether it is there. Returns whether silence is to count as a no. */
+function ask(connection: Connection, onAnswer: () => void): boolean {
+  if (connection.probe()) return true;
+  if (connection.ping !== undefined) {
+    connection.ping(onAnswer);
+    return true;
+  }
+  onAnswer();
+  return false;
+}
+
+function hasAnswered(connection: Connection, probedAt: number): boolean {
+  const info = connection.tcpInfo();
+  return info !== undefined && info.lastAckReceivedMs < performance.now() - probedAt;
 }

@@ -12,7 +12,7 @@ export interface ForwarderOptions {
   /** The guest's outer address, as in 169.254.0.21. Where it is missing nothing is forwarded. */
   address: string;
   /** A port that is never forwarded: the agent's own. */
-  ownPort: number;
+  ownPort(): number;
   log: Logger;
 }
 
@@ -33,6 +33,11 @@ export class Forwarder {
   /** The ports that are forwarded now. */
   get ports(): number[] {
     return [...this.#relays.keys()].map((key) => Number(key.split(" ")[0]));
+  }
+
+  /** What wakes the agent, in words; `undefined` while nothing does. */
+  get awake(): string | undefined {
+    return this.#timer === undefined ? undefined : `ports: a scan every ${SCAN_MS} ms`;
   }
 
   /** Begins to look for listeners. Again, it does nothing. */
@@ -62,7 +67,7 @@ export class Forwarder {
   async #update(): Promise<void> {
     const listeners = new Map<string, Listener>();
     for (const listener of await scanListeners()) {
-      if (listener.port !== this.#options.ownPort) listeners.set(keyOf(listener), listener);
+      if (listener.port !== this.#options.ownPort()) listeners.set(keyOf(listener), listener);
     }
     for (const [key, relay] of this.#relays) {
       if (listeners.has(key) && !relay.isClosed) continue;

@@ -49,6 +49,19 @@ export function libcFunction(signature: string): LibcFunction {
   return found;
 }
 
+/**
+ * A function that the running program exports, as Node does those of the OpenSSL in it;
+ * `undefined` where it does not. The result is cached by signature.
+ */
+export function programFunction(signature: string): LibcFunction | undefined {
+  try {
+    return libcFunction(signature);
+  } catch {
+    // Not every Node is built to export them, and koffi throws for an unknown symbol.
+    return undefined;
+  }
+}
+
 /** Calls `signature` with `args`; a negative result throws `SystemError`. */
 export function callLibc(signature: string, ...args: unknown[]): number {
   const result = Number(libcFunction(signature)(...args));

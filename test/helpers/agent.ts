@@ -52,6 +52,7 @@ export async function startTestAgent(overrides: Partial<AgentConfig> = {}): Prom
     isNotFc: true,
     noCgroups: true,
     runDir: join(directory, "run"),
+    generationDir: join(directory, "generation"),
     hostsFile: join(directory, "hosts"),
     setsClock: false,
     frozenPath: "/proc",

@@ -12,7 +12,7 @@ const WITHIN = { timeout: 6_000, interval: 20 };
 
 async function withForwarder(body: (forwarder: Forwarder) => Promise<void>): Promise<void> {
   await leavingNothing(async () => {
-    const forwarder = new Forwarder({ address: OUTER, ownPort: 1, log: createLog("silent") });
+    const forwarder = new Forwarder({ address: OUTER, ownPort: () => 1, log: createLog("silent") });
     forwarder.start();
     try {
       await body(forwarder);
@@ -101,7 +101,7 @@ test("an address this machine does not have is told to the log and fails nothing
   leavingNothing(async () => {
     const lines: string[] = [];
     const log = pino({ level: "debug" }, { write: (line: string) => lines.push(line) });
-    const forwarder = new Forwarder({ address: "169.254.0.21", ownPort: 1, log });
+    const forwarder = new Forwarder({ address: "169.254.0.21", ownPort: () => 1, log });
     const { server, port } = await service("127.0.0.1");
     forwarder.start();
 

@@ -1,5 +1,8 @@
 import { expect, test } from "vitest";
-import { parseListeners } from "../../../src/ports/scan.ts";
+import { listenersOf } from "../../../src/ports/scan.ts";
+import { parseTcpTable } from "../../../src/system/tcp-table.ts";
+
+const listenersIn = (table: string) => listenersOf(parseTcpTable(table));
 
 const TCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1001 1 0000000000000000 100 0 0 10 0
@@ -14,8 +17,8 @@ const TCP6 = `  sl  local_address                         remote_address        
 `;
 
 test("only what listens on loopback counts", () => {
-  expect(parseListeners(TCP)).toEqual([{ port: 8080, address: "127.0.0.1", inode: 1001 }]);
-  expect(parseListeners(TCP6)).toEqual([
+  expect(listenersIn(TCP)).toEqual([{ port: 8080, address: "127.0.0.1", inode: 1001 }]);
+  expect(listenersIn(TCP6)).toEqual([
     { port: 3000, address: "::1", inode: 2001 },
     { port: 3001, address: "127.0.0.1", inode: 2002 },
   ]);
@@ -24,6 +27,6 @@ test("only what listens on loopback counts", () => {
 test.for(["", "\n\n", "no table\n", "  0: zz:zz zz 0A\n"])(
   "a table like %j holds nothing",
   (table) => {
-    expect(parseListeners(table)).toEqual([]);
+    expect(listenersIn(table)).toEqual([]);
   },
 );

@@ -1,0 +1,135 @@
+import type { Socket } from "node:net";
+import { probePeer, resetOnClose, setKeepAlive, type TcpInfo, tcpInfo } from "../system/tcp.ts";
+
+/** What a connection was found to speak. */
+export type ConnectionProtocol = "sniffing" | "http1" | "h2";
+
+/** What a connection is, for whoever asks. */
+export interface ConnectionStatus {
+  id: number;
+  protocol: ConnectionProtocol;
+  isEncrypted: boolean;
+  /** Address and port of the peer. */
+  remoteAddress: string;
+  /** Since it was accepted. */
+  ageMs: number;
+  /** Connections of a smaller epoch than the tracker's are of the life before a restore. */
+  epoch: number;
+  /** Requests that are being answered. */
+  openRequests: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** How long ago bytes last went either way. */
+  sinceProgressMs: number;
+  /** Closes once what is open has been answered. */
+  isRetiring: boolean;
+}
+
+/** A peer without data in flight is asked whether it is there; one that is gone is so after 30 s. */
+const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
+/** The same for a connection that may be left over from the life before a restore: 3 s. */
+const KEEP_ALIVE_OF_OLD = { idleS: 1, intervalS: 1, probes: 2 };
+
+/** One connection, from accept to close. */
+export class Connection {
+  /** Unique while the agent runs; grows with time. */
+  readonly id: number;
+  readonly remoteAddress: string;
+  /** When it was accepted, in ms of the monotonic clock. */
+  readonly since = performance.now();
+  readonly socket: Socket;
+  epoch: number;
+  protocol: ConnectionProtocol = "sniffing";
+  isEncrypted = false;
+  isRetiring = false;
+  /** Retires with the next request. */
+  isLeaving = false;
+  /** Finishes what is in flight, takes nothing more, then closes. Set by who speaks the protocol. */
+  onRetire: () => void;
+  /** Asks the peer by the protocol itself; absent where that knows no such question. */
+  ping: ((onAnswer: () => void) => void) | undefined;
+  #openRequests = 0;
+
+  constructor(id: number, socket: Socket, epoch: number) {
+    this.id = id;
+    this.socket = socket;
+    this.epoch = epoch;
+    this.remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
+    this.onRetire = () => this.destroy();
+    if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
+  }
+
+  /** Whether nothing is being answered. */
+  get isIdle(): boolean {
+    return this.#openRequests === 0;
+  }
+
+  /** A request has come. The returned function says that it has been answered. */
+  begin(): () => void {
+    this.#openRequests += 1;
+    if (this.isLeaving) this.retire();
+    return () => {
+      this.#openRequests -= 1;
+    };
+  }
+
+  /** Finishes what is in flight, takes nothing more, then closes. */
+  retire(): void {
+    this.isRetiring = true;
+    this.onRetire();
+  }
+
+  /** Closes now. */
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** Closes now by RST, whatever is still to be sent. */
+  reset(): void {
+    if (this.#fd !== undefined) resetOnClose(this.#fd);
+    this.socket.destroy();
+  }
+
+  /** What the kernel knows of the peer. */
+  tcpInfo(): TcpInfo | undefined {
+    return this.#fd === undefined ? undefined : tcpInfo(this.#fd);
+  }
+
+  /**
+   * Has the kernel ask the peer whether it is there. Returns `false` where it may not, and then has
+   * it ask in its own time.
+   */
+  probe(): boolean {
+    const fd = this.#fd;
+    if (fd === undefined) return false;
+    if (probePeer(fd)) return true;
+    setKeepAlive(fd, KEEP_ALIVE_OF_OLD);
+    return false;
+  }
+
+  /** What it is now. */
+  status(): ConnectionStatus {
+    const info = this.tcpInfo();
+    const ageMs = performance.now() - this.since;
+    return {
+      id: this.id,
+      protocol: this.protocol,
+      isEncrypted: this.isEncrypted,
+      remoteAddress: this.remoteAddress,
+      ageMs,
+      epoch: this.epoch,
+      openRequests: this.#openRequests,
+      bytesRead: this.socket.bytesRead,
+      bytesWritten: this.socket.bytesWritten,
+      sinceProgressMs:
+        info === undefined ? ageMs : Math.min(info.lastDataSentMs, info.lastDataReceivedMs),
+      isRetiring: this.isRetiring,
+    };
+  }
+
+  /** Node offers the descriptor on the socket's handle only. */
+  get #fd(): number | undefined {
+    const { _handle: handle } = this.socket as Socket & { _handle?: { fd?: number } | null };
+    return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
+  }
+}

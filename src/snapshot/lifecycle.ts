@@ -1,0 +1,325 @@
+import { startTimer } from "../lib/timer.ts";
+import type { Logger } from "../log.ts";
+import type {
+  ConnectionStatus,
+  Connections,
+  GenerationKeeper,
+  Pausable,
+  Sign,
+  SignKeeper,
+} from "./participants.ts";
+import { type PrepareReport, type QuiesceParts, quiesce } from "./quiesce.ts";
+
+/**
+ * Where in a snapshot's life the guest is.
+ *
+ * - `running`    everything is served.
+ * - `preparing`  Prepare is under way.
+ * - `prepared`   Prepare has answered: the machine may be frozen at any moment.
+ * - `restoring`  what is left of the life before is being looked at.
+ */
+export type SnapshotState = "running" | "preparing" | "prepared" | "restoring";
+
+/** What made the agent look for a restore; `timeout` is nothing else in time. */
+export type NoticedBy = "call" | "init" | "health" | "connection" | Sign | "timeout";
+
+/** How a restore went. */
+export interface RestoreReport {
+  zombiesDestroyed: number;
+  connectionsKept: number;
+  /** How far the clock was moved, in nanoseconds; `undefined` when it was not. */
+  clockMovedNs: bigint | undefined;
+  generation: number;
+  noticedBy: NoticedBy;
+}
+
+/** What the host says with a restore. */
+export interface RestoreOptions {
+  /** The pause did not come about. */
+  isAborted: boolean;
+  /** The host's time, in ns since 1970. */
+  hostNs?: bigint | undefined;
+  /** Random bytes of the host, at most 4,096. Empty or absent: none. */
+  entropy?: Uint8Array | undefined;
+}
+
+/** Everything that can be asked about the lifecycle. */
+export interface SnapshotStatus {
+  state: SnapshotState;
+  generation: number;
+  generationId: string;
+  generationFile: string;
+  epoch: number;
+  connections: readonly ConnectionStatus[];
+  awake: readonly string[];
+  lastRestore: RestoreReport | undefined;
+  lastPrepare: PrepareReport | undefined;
+}
+
+/** What the lifecycle works with. */
+export interface LifecycleParts extends QuiesceParts {
+  connections: Connections;
+  ports: Pausable | undefined;
+  signs: SignKeeper;
+  generation: GenerationKeeper;
+  /** Draws anew what is the same in every clone: the state of the process's own generators. */
+  reseed(): void;
+  /** Sets the clock to the host's by the contract's rule. Returns how far, when it did. */
+  adjustClock(hostNs: bigint): bigint | undefined;
+  /** Mixes random bytes of the host into the kernel's generator. Returns whether it took them. */
+  addEntropy(bytes: Uint8Array): boolean;
+  /** What keeps the agent from sleeping, in words. */
+  awake(): string[];
+  /** Whether a restore changes anything; `false` only to show what would happen otherwise. */
+  heals: boolean;
+  log: Logger;
+}
+
+/** A pause that has not come by then, in ms, did not come about. */
+const PAUSE_MS = 10_000;
+/** A restore that is announced this long after another, in ms, is another one. */
+const SAME_RESTORE_MS = 10_000;
+/** How long the peer of an old connection may take to answer a probe, in ms. */
+const PROBE_MS = 400;
+
+interface Restoring {
+  readonly noticedBy: NoticedBy;
+  destroyed: number;
+  readonly done: Promise<void>;
+}
+
+/** Leads the guest through snapshots: to rest before, back to life after, once for each. */
+export class SnapshotLifecycle {
+  readonly #parts: LifecycleParts;
+  readonly #closing = new AbortController();
+  readonly #watchers = new Set<() => void>();
+  #state: SnapshotState = "running";
+  #preparing: Promise<PrepareReport> | undefined;
+  #restoring: Restoring | undefined;
+  #timeout: Disposable | undefined;
+  #lastPrepare: PrepareReport | undefined;
+  #lastRestore: RestoreReport | undefined;
+  #restoredAt = Number.NEGATIVE_INFINITY;
+  /** What showed during Prepare that the machine has been frozen already. */
+  #overtakenBy: NoticedBy | undefined;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+    parts.signs.onSign = (sign) => this.#onSign(sign);
+  }
+
+  /**
+   * Brings the guest to rest. `settleMs`: how long to wait for sockets, default 1,000. Callers that
+   * come meanwhile share the answer.
+   */
+  prepare(settleMs?: number): Promise<PrepareReport> {
+    this.#preparing ??= this.#prepare(settleMs).finally(() => {
+      this.#preparing = undefined;
+    });
+    return this.#preparing;
+  }
+
+  /**
+   * The host says that the machine was restored. Resolves with how it went; when nothing was left
+   * to do, with how it went before. `entropyAccepted` is absent when no entropy was given.
+   */
+  async restore(
+    options: RestoreOptions,
+  ): Promise<RestoreReport & { entropyAccepted: boolean | undefined }> {
+    const { adjustClock, addEntropy } = this.#parts;
+    const { isAborted, hostNs, entropy = new Uint8Array() } = options;
+    const entropyAccepted = entropy.length === 0 ? undefined : addEntropy(entropy);
+    await this.#preparing?.catch(() => {});
+    this.#announce(isAborted);
+    await this.#restoring?.done;
+    const movedNs = hostNs === undefined ? undefined : adjustClock(hostNs);
+    if (movedNs !== undefined) this.clockMoved(movedNs);
+    return { ...(this.#lastRestore ?? this.#report("call", 0)), entropyAccepted };
+  }
+
+  /** A call that hosts make after a restore has come. */
+  notice(by: "init" | "health"): void {
+    if (this.#state === "prepared") this.#begin(by, this.#parts.signs.check() === "generation");
+  }
+
+  /** A connection is about to be accepted. What is begun here, it is not part of. */
+  readonly onAccept = (): void => {
+    const sign = this.#parts.signs.check();
+    if (sign !== undefined) this.#onSign(sign);
+    else if (this.#state === "prepared") this.#begin("connection", false);
+  };
+
+  /** The clock was set on purpose, by so many nanoseconds. */
+  clockMoved(byNs: bigint): void {
+    this.#parts.signs.rebase();
+    if (this.#lastRestore === undefined) return;
+    const movedNs = (this.#lastRestore.clockMovedNs ?? 0n) + byNs;
+    this.#lastRestore = { ...this.#lastRestore, clockMovedNs: movedNs };
+  }
+
+  /** What Status answers. */
+  status(): SnapshotStatus {
+    const { connections, generation, awake } = this.#parts;
+    return {
+      state: this.#state,
+      generation: generation.number,
+      generationId: generation.id,
+      generationFile: generation.file,
+      epoch: connections.epoch,
+      connections: connections.status(),
+      awake: [...awake(), ...(this.#timeout === undefined ? [] : ["snapshot: a pause is awaited"])],
+      lastRestore: this.#lastRestore,
+      lastPrepare: this.#lastPrepare,
+    };
+  }
+
+  /** The status now and after each change, until `signal` aborts. Changes in between are one. */
+  async *watch(signal: AbortSignal): AsyncIterable<SnapshotStatus> {
+    const ends = AbortSignal.any([signal, this.#closing.signal]);
+    let hasChanged = true;
+    let wake = () => {};
+    const onChange = () => {
+      hasChanged = true;
+      wake();
+    };
+    this.#watchers.add(onChange);
+    ends.addEventListener("abort", onChange);
+    try {
+      while (!ends.aborted) {
+        if (hasChanged) {
+          hasChanged = false;
+          yield this.status();
+          continue;
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      this.#watchers.delete(onChange);
+      ends.removeEventListener("abort", onChange);
+    }
+  }
+
+  /** Forgets what it waits for. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#forgetPause();
+    await Promise.allSettled([this.#preparing, this.#restoring?.done]);
+    this.#forgetPause();
+  }
+
+  #announce(isAborted: boolean): void {
+    const sign = this.#parts.signs.check();
+    const isExpected = this.#state !== "running";
+    const isKnown = performance.now() - this.#restoredAt < SAME_RESTORE_MS;
+    if (sign === undefined && !isExpected && isKnown) return;
+    this.#begin("call", sign === "generation" || (isExpected && !isAborted));
+  }
+
+  async #prepare(settleMs: number | undefined): Promise<PrepareReport> {
+    await this.#restoring?.done;
+    this.#forgetPause();
+    if (!this.#parts.heals) return nothingDone();
+    this.#enter("preparing");
+    try {
+      const report = await quiesce(this.#parts, settleMs);
+      this.#lastPrepare = report;
+      this.#parts.log.info({ ...report }, "prepared for a snapshot");
+      return report;
+    } finally {
+      // Also when it failed: what was stopped comes back the same way.
+      this.#enter("prepared");
+      if (!this.#closing.signal.aborted) {
+        this.#timeout = startTimer(PAUSE_MS, () => this.#begin("timeout", false));
+      }
+      const overtaken = this.#overtakenBy;
+      this.#overtakenBy = undefined;
+      if (overtaken !== undefined) this.#begin(overtaken, false);
+    }
+  }
+
+  #onSign(sign: Sign): void {
+    this.#begin(sign, sign === "generation");
+  }
+
+  /**
+   * Begins a restore, or joins the one under way. What a peer's answer could not tell is known
+   * when `isCertain`: the sockets of the life before lead nowhere.
+   */
+  #begin(noticedBy: NoticedBy, isCertain: boolean): void {
+    const { connections, generation, heals, reseed } = this.#parts;
+    if (this.#closing.signal.aborted || !heals) return;
+    if (this.#state === "preparing") {
+      this.#overtake(noticedBy, isCertain);
+      return;
+    }
+    if (this.#restoring !== undefined) {
+      if (isCertain) this.#restoring.destroyed += connections.destroyOld();
+      return;
+    }
+    this.#forgetPause();
+    connections.wake();
+    connections.beginEpoch();
+    const destroyed = isCertain ? connections.destroyOld() : 0;
+    generation.advance();
+    reseed();
+    const run = { noticedBy, destroyed, done: Promise.resolve() };
+    this.#restoring = run;
+    this.#enter("restoring");
+    run.done = this.#finish(run);
+  }
+
+  /** The machine was frozen before Prepare was done: what is old goes now, the rest afterwards. */
+  #overtake(noticedBy: NoticedBy, isCertain: boolean): void {
+    if (!isCertain) return;
+    this.#overtakenBy = noticedBy;
+    this.#parts.connections.beginEpoch();
+    this.#parts.connections.destroyOld();
+  }
+
+  async #finish(run: Restoring): Promise<void> {
+    const { connections, ports, log } = this.#parts;
+    try {
+      const signal = this.#closing.signal;
+      // Whatever was carried when the machine froze leads nowhere, prepared or not.
+      const [probed] = await Promise.all([connections.probeOld(PROBE_MS, signal), ports?.stop()]);
+      run.destroyed += probed.destroyed;
+    } catch (reason) {
+      log.error({ err: reason }, "old connections could not be probed");
+    }
+    if (!this.#closing.signal.aborted) ports?.start();
+    const report = this.#report(run.noticedBy, run.destroyed);
+    this.#lastRestore = report;
+    this.#restoredAt = performance.now();
+    this.#restoring = undefined;
+    this.#enter("running");
+    log.info({ ...report, clockMovedNs: undefined }, "awake after a snapshot");
+  }
+
+  #report(noticedBy: NoticedBy, zombiesDestroyed: number): RestoreReport {
+    const { connections, generation } = this.#parts;
+    return {
+      zombiesDestroyed,
+      connectionsKept: connections.status().length,
+      clockMovedNs: undefined,
+      generation: generation.number,
+      noticedBy,
+    };
+  }
+
+  #forgetPause(): void {
+    this.#timeout?.[Symbol.dispose]();
+    this.#timeout = undefined;
+  }
+
+  #enter(state: SnapshotState): void {
+    this.#state = state;
+    for (const onChange of this.#watchers) onChange();
+  }
+}
+
+function nothingDone(): PrepareReport {
+  const left = { blockers: [], openStreams: 0, uploads: 0, processes: 0, sockets: [] };
+  return { ...left, closedHttp1: 0, closedH2: 0, elapsedMs: 0 };
+}

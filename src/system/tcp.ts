@@ -1,0 +1,89 @@
+import { libcFunction } from "./libc.ts";
+
+/** From linux/tcp.h and asm-generic/socket.h. */
+const SOL_SOCKET = 1;
+const SO_KEEPALIVE = 9;
+const SO_LINGER = 13;
+const IPPROTO_TCP = 6;
+const TCP_KEEPIDLE = 4;
+const TCP_KEEPINTVL = 5;
+const TCP_KEEPCNT = 6;
+const TCP_INFO = 11;
+const TCP_REPAIR = 19;
+/** `struct tcp_info` grows with every kernel; what is read here is in its oldest part. */
+const INFO_BYTES = 104;
+const AT_UNACKED = 24;
+const AT_LAST_DATA_SENT = 44;
+const AT_LAST_DATA_RECEIVED = 52;
+const AT_LAST_ACK_RECEIVED = 56;
+
+const SETSOCKOPT =
+  "int setsockopt(int fd, int level, int name, const int *value, unsigned int length)";
+const GETSOCKOPT =
+  "int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ unsigned int *length)";
+
+/** What the kernel knows of a TCP connection's peer. */
+export interface TcpInfo {
+  /** Segments that were sent and not acknowledged. */
+  unacked: number;
+  /** How long ago the last data was sent, in ms. */
+  lastDataSentMs: number;
+  /** How long ago the last data came, in ms. */
+  lastDataReceivedMs: number;
+  /** How long ago the last acknowledgement came, in ms. */
+  lastAckReceivedMs: number;
+}
+
+const info = Buffer.alloc(INFO_BYTES);
+const infoLength = new Uint32Array(1);
+
+/** What the kernel knows of the peer of `fd`; `undefined` where that is no TCP socket. */
+export function tcpInfo(fd: number): TcpInfo | undefined {
+  infoLength[0] = INFO_BYTES;
+  if (Number(libcFunction(GETSOCKOPT)(fd, IPPROTO_TCP, TCP_INFO, info, infoLength)) < 0) {
+    return undefined;
+  }
+  return {
+    unacked: info.readUInt32LE(AT_UNACKED),
+    lastDataSentMs: info.readUInt32LE(AT_LAST_DATA_SENT),
+    lastDataReceivedMs: info.readUInt32LE(AT_LAST_DATA_RECEIVED),
+    lastAckReceivedMs: info.readUInt32LE(AT_LAST_ACK_RECEIVED),
+  };
+}
+
+/**
+ * Makes the kernel ask the peer of `fd` at once whether it is there: leaving the repair mode sends
+ * a window probe, which carries no data, and which every peer that is in step answers. Returns
+ * `false` where the agent may not (CAP_NET_ADMIN).
+ */
+export function probePeer(fd: number): boolean {
+  return setOption(fd, IPPROTO_TCP, TCP_REPAIR, 1) && setOption(fd, IPPROTO_TCP, TCP_REPAIR, 0);
+}
+
+/** Has the kernel ask a silent peer whether it is there, and close the connection if it is not. */
+export function setKeepAlive(
+  fd: number,
+  { idleS, intervalS, probes }: { idleS: number; intervalS: number; probes: number },
+): void {
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idleS);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, intervalS);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+/**
+ * Has closing `fd` send a RST and forget what was not sent: a FIN towards a host that is gone is
+ * sent again and again for 107 s.
+ */
+export function resetOnClose(fd: number): void {
+  const lingerForNoTime = new Int32Array([1, 0]);
+  libcFunction(SETSOCKOPT)(fd, SOL_SOCKET, SO_LINGER, lingerForNoTime, lingerForNoTime.byteLength);
+}
+
+const option = new Int32Array(1);
+
+function setOption(fd: number, level: number, name: number, value: number): boolean {
+  option[0] = value;
+  const length = option.byteLength;
+  return Number(libcFunction(SETSOCKOPT)(fd, level, name, option, length)) >= 0;
+}
