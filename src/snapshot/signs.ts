@@ -1,118 +1,170 @@
-import { readFileSync } from "node:fs";
-import { messageOf } from "../lib/error-text.ts";
 import type { Logger } from "../log.ts";
-import { hardwareClockS } from "../system/hardware-clock.ts";
-import { KernelLog } from "../system/kernel-log.ts";
-import type { Sign } from "./participants.ts";
+import { type KernelLine, KernelLog } from "../system/kernel-log.ts";
+import { Rtc } from "../system/rtc.ts";
+import { VmGeneration, type VmGenerationPaths } from "../system/vm-generation.ts";
+import type { Sign, SignKeeper } from "./participants.ts";
 
-/** What the kernel says when the hypervisor shows it a new generation, since Linux 5.18. */
-const VM_FORK = /^[0-7],[^;]*;.*crng reseeded due to virtual machine fork/;
-/** How often that interrupted the kernel, where the hypervisor signals it by this ACPI event. */
-const GENERATION_COUNTER = "/sys/firmware/acpi/interrupts/gpe05";
-/** How far the two clocks may drift apart between two looks: the hardware's has whole seconds. */
-const LEAP_S = 2;
-/** Reading the hardware's clock leaves the virtual machine. */
-const CLOCK_LOOK_MS = 200;
-/** How often is looked at the clocks while there are connections to lose, in ms. */
+/** What the kernel writes when the hypervisor has given the machine a new generation id. */
+const FORK = "random: crng reseeded due to virtual machine fork";
+/** A clock to the second cannot tell less; no snapshot is taken and restored in less. */
+const LEAP_MS = 2_000;
+/** How often the clock is looked at when nothing else happens. */
 const TICK_MS = 5_000;
+/**
+ * How long the kernel may take, in ms, from the interrupt that announces a generation to the line
+ * in its log. Spent at most once for each suspicion.
+ */
+const KERNEL_MS = 20;
+/** The clock leaps with the generation, or a moment later; for so long, in ms, that is one sign. */
+const SAME_MS = 2_000;
 
-/** Looks for signs that the machine was frozen. Each is told once. */
-export class RestoreSigns {
+/** Where signs are looked for. What is left out is the machine's own. */
+export interface RestoreSignsParts {
+  log: Logger;
+  kernelLogPath?: string | undefined;
+  generationPaths?: VmGenerationPaths | undefined;
+  rtcPath?: string | undefined;
+  /** Whether a line says that the machine has a new generation. Default: the kernel's own line. */
+  isFork?: ((line: KernelLine) => boolean) | undefined;
+}
+
+/**
+ * Looks for signs that this machine was frozen and restored; each is told once, either by `check`
+ * or by `onSign`.
+ *
+ * `generation` is certain: the kernel itself compared the ids. `clock` says that time has passed
+ * over the machine: the real-time clock ran on, or the hypervisor announced a restore without a new
+ * id, as after a move. Whether connections live is another question then.
+ */
+export class RestoreSigns implements SignKeeper {
   /** Called when a sign shows by itself. */
   onSign: (sign: Sign) => void = () => {};
-  readonly #log: Logger;
-  #kernelLog: KernelLog | undefined;
-  #counter: number | undefined;
-  /** How far the hardware's clock was ahead of the kernel's at the last look. */
-  #aheadS: number | undefined;
-  #lookedAt = Number.NEGATIVE_INFINITY;
-  #tick: NodeJS.Timeout | undefined;
+  readonly #parts: RestoreSignsParts;
+  readonly #kernelLog: KernelLog;
+  #generation: VmGeneration | undefined;
+  #rtc: Rtc | undefined;
+  #count: number | undefined;
+  #hasForked = false;
+  #isChecking = false;
+  #clockCountsFrom = Number.NEGATIVE_INFINITY;
+  #isWatching = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor({ log }: { log: Logger }) {
-    this.#log = log;
+  constructor(parts: RestoreSignsParts) {
+    this.#parts = parts;
+    const { log, kernelLogPath: path, isFork = isKernelsFork } = parts;
+    this.#kernelLog = new KernelLog({
+      log,
+      path,
+      onLine: (line) => {
+        if (isFork(line)) this.#onFork();
+      },
+    });
+  }
+
+  /** Begins to look; what has happened before is no sign. Again, it does nothing. */
+  start(): void {
+    if (this.#rtc !== undefined) return;
+    this.#kernelLog.open();
+    this.#generation = new VmGeneration(this.#parts.generationPaths);
+    this.#count = this.#generation.read();
+    this.#rtc = new Rtc(this.#parts.rtcPath);
+    this.#rtc.rebase();
+    this.watch(this.#isWatching);
+  }
+
+  /** A sign that has shown since the last look. Takes microseconds, most of the time. */
+  check(): Sign | undefined {
+    this.#isChecking = true;
+    try {
+      this.#kernelLog.drain();
+      const isSuspect = this.#hasCounted() || this.#hasLeapt();
+      // Certainty is worth waiting for: the kernel is about to say it, while nothing else runs.
+      if (isSuspect && !this.#hasForked) this.#awaitFork();
+      if (!this.#hasForked) return isSuspect ? "clock" : undefined;
+      this.#settle();
+      return "generation";
+    } finally {
+      this.#hasForked = false;
+      this.#isChecking = false;
+    }
+  }
+
+  /** Looks at the clock every 5 s, where there is one, or stops to. */
+  watch(isWatching: boolean): void {
+    this.#isWatching = isWatching;
+    const isNeeded = isWatching && this.#rtc?.exists === true;
+    if (!isNeeded) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref();
+  }
+
+  /** The clock was set on purpose: what it shows is no sign. */
+  rebase(): void {
+    this.#rtc?.rebase();
   }
 
   /** What wakes the agent, in words; `undefined` while nothing does. */
   get awake(): string | undefined {
-    return this.#tick === undefined ? undefined : `clock: a look every ${TICK_MS} ms`;
+    if (this.#timer === undefined) return undefined;
+    return `snapshot: a look at the clock every ${TICK_MS} ms`;
   }
 
-  /** Begins to look. */
-  start(): void {
-    try {
-      this.#kernelLog = new KernelLog(() => this.#tell());
-    } catch (reason) {
-      this.#log.debug({ reason: messageOf(reason) }, "the kernel's log cannot be read");
-    }
-    this.#counter = readCounter();
-    this.rebase();
-  }
-
-  /** A sign that has shown since the last look. Takes microseconds. */
-  check(): Sign | undefined {
-    if (this.#isNewGeneration()) {
-      // What the clocks show is explained by it.
-      this.rebase();
-      return "generation";
-    }
-    return this.#hasLeapt() ? "clock" : undefined;
-  }
-
-  /** Looks at the clocks from time to time, or stops to. */
-  watch(isWatching: boolean): void {
-    clearInterval(this.#tick);
-    const hasClock = this.#aheadS !== undefined;
-    this.#tick =
-      isWatching && hasClock ? setInterval(() => this.#tell(), TICK_MS).unref() : undefined;
-  }
-
-  /** The clock was set on purpose: how far they are apart now is right. */
-  rebase(): void {
-    this.#aheadS = aheadS();
-  }
-
-  /** Stops to look. */
+  /** Looks no more. */
   close(): void {
     this.watch(false);
-    this.#kernelLog?.close();
-    this.#kernelLog = undefined;
+    this.#kernelLog.close();
+    this.#generation?.[Symbol.dispose]();
+    this.#rtc?.[Symbol.dispose]();
+    this.#generation = undefined;
+    this.#rtc = undefined;
   }
 
-  #tell(): void {
+  #onFork(): void {
+    if (this.#isChecking) {
+      this.#hasForked = true;
+      return;
+    }
+    this.#settle();
+    this.onSign("generation");
+  }
+
+  #tick(): void {
     const sign = this.check();
     if (sign !== undefined) this.onSign(sign);
   }
 
-  /** The kernel's log tells it exactly; the counter also counts other events, and is second best. */
-  #isNewGeneration(): boolean {
-    if (this.#kernelLog !== undefined) {
-      return this.#kernelLog.drain().some((record) => VM_FORK.test(record));
+  #awaitFork(): void {
+    const end = performance.now() + KERNEL_MS;
+    for (let left = KERNEL_MS; left > 0 && !this.#hasForked; left = end - performance.now()) {
+      if (!this.#kernelLog.isOpen) return;
+      if (this.#kernelLog.wait(Math.ceil(left))) this.#kernelLog.drain();
     }
-    const before = this.#counter;
-    this.#counter = readCounter();
-    return before !== undefined && this.#counter !== undefined && this.#counter !== before;
+  }
+
+  /** The other signs of the restore that was just seen are none of another. */
+  #settle(): void {
+    this.#count = this.#generation?.read();
+    this.#clockCountsFrom = performance.now() + SAME_MS;
+    this.#rtc?.rebase();
+  }
+
+  #hasCounted(): boolean {
+    const count = this.#generation?.read();
+    if (count === undefined || count === this.#count) return false;
+    this.#count = count;
+    return true;
   }
 
   #hasLeapt(): boolean {
-    const before = this.#aheadS;
-    const now = performance.now();
-    if (before === undefined || now - this.#lookedAt < CLOCK_LOOK_MS) return false;
-    this.#lookedAt = now;
-    this.rebase();
-    return this.#aheadS !== undefined && this.#aheadS - before > LEAP_S;
+    const hasLeapt = (this.#rtc?.leapMs() ?? 0) > LEAP_MS;
+    return hasLeapt && performance.now() >= this.#clockCountsFrom;
   }
 }
 
-function aheadS(): number | undefined {
-  const hardwareS = hardwareClockS();
-  return hardwareS === undefined ? undefined : hardwareS - Date.now() / 1_000;
-}
-
-function readCounter(): number | undefined {
-  try {
-    return Number.parseInt(readFileSync(GENERATION_COUNTER, "latin1"), 10);
-  } catch {
-    // No ACPI, or none that is shown to programs.
-    return undefined;
-  }
+function isKernelsFork({ facility, text }: KernelLine): boolean {
+  return facility === 0 && text === FORK;
 }

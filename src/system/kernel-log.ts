@@ -1,84 +1,172 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { Socket } from "node:net";
+import { codeOf } from "../lib/error-text.ts";
+import type { Logger } from "../log.ts";
 import { adoptDescriptor } from "./descriptors.ts";
 import { callLibc, libcFunction } from "./libc.ts";
 
-/** The kernel cuts its records to less. */
-const RECORD_BYTES = 8_192;
-const SEEK_END = 2;
-/** A flood of records is left for the next turn. */
-const RECORDS_AT_ONCE = 1_000;
 const PATH = "/dev/kmsg";
+/** The number of /dev/kmsg, major 1 and minor 11: nothing else is known to be pollable. */
+const DEVICE = 0x10b;
+const SEEK_END = 2;
+const POLLIN = 1;
+/** More than the kernel puts in one record. */
+const RECORD_BYTES = 8_192;
+/** So that a kernel that goes on talking cannot hold the event loop. The rest comes by itself. */
+const MOST_RECORDS = 128;
+
+/** One record of the kernel's log. */
+export interface KernelLine {
+  /** Who wrote it: 0 is the kernel itself, which no program can claim to be. */
+  facility: number;
+  /** What was written, unprintable bytes as `\x0a`. */
+  text: string;
+}
+
+/** How the log is read. */
+export interface KernelLogOptions {
+  /** Sees each record that is written from now on, once and in order. */
+  onLine: (line: KernelLine) => void;
+  log: Logger;
+  /** Default /dev/kmsg. */
+  path?: string | undefined;
+}
 
 /**
- * What the kernel has to say, from now on. Costs nothing while it says nothing: the event loop is
- * woken by each record.
+ * The kernel's log from now on, read by the event loop, which it does not keep alive and wakes for
+ * new records alone. Where the log may not be read (a container, no CAP_SYSLOG) it stays silent.
  */
 export class KernelLog {
-  readonly #fd: number;
-  readonly #buffer = Buffer.alloc(RECORD_BYTES);
-  #wakeup: Socket | undefined;
-  #isClosed = false;
+  readonly #options: KernelLogOptions;
+  readonly #record = Buffer.alloc(RECORD_BYTES);
+  readonly #pollable = Buffer.alloc(8);
+  #fd: number | undefined;
+  #socket: Socket | undefined;
 
-  /** `onRecord` is called when there is something to `drain`. Throws where it cannot be read. */
-  constructor(onRecord: () => void) {
-    this.#fd = openAtEnd();
-    this.#listen(onRecord);
+  constructor(options: KernelLogOptions) {
+    this.#options = options;
   }
 
-  /**
-   * The records since the last time, oldest first, as in `6,339,5140900,-;a line`: 8 times the
-   * facility plus the level, number, time, and the text. Programs cannot write as facility 0.
-   */
-  drain(): string[] {
-    const records: string[] = [];
-    const read = libcFunction("int64_t read(int fd, _Out_ uint8_t *buffer, uint64_t length)");
-    // The first failure may only say that records were overwritten before they were read.
-    for (let failures = 0; failures < 2 && records.length < RECORDS_AT_ONCE; ) {
-      const length = Number(read(this.#fd, this.#buffer, RECORD_BYTES));
-      if (length > 0) records.push(this.#buffer.toString("latin1", 0, length));
-      else failures += 1;
+  /** Whether records are seen. */
+  get isOpen(): boolean {
+    return this.#fd !== undefined;
+  }
+
+  /** Begins with the next record. Again, it does nothing. */
+  open(): void {
+    if (this.#fd !== undefined) return;
+    const { path = PATH, log } = this.#options;
+    try {
+      this.#fd = openAtEnd(path);
+      this.#adopt(this.#fd);
+    } catch (error) {
+      this.close();
+      log.debug({ err: error }, "the kernel's log cannot be read");
     }
-    return records;
   }
 
-  /** Stops to listen. Again, it does nothing. */
+  /** Hands over what is in the log by now, as far as the event loop has not yet done so. */
+  drain(): void {
+    for (let records = 0; records < MOST_RECORDS; records += 1) {
+      if (!this.#isReadable(0) || !this.#readOne()) return;
+    }
+  }
+
+  /** Stops everything for up to `ms` ms until there is a record to `drain`. */
+  wait(ms: number): boolean {
+    return this.#isReadable(ms);
+  }
+
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#wakeup?.destroy();
-    closeSync(this.#fd);
+    const fd = this.#fd;
+    this.#fd = undefined;
+    this.#socket?.destroy();
+    this.#socket = undefined;
+    if (fd !== undefined) closeSync(fd);
   }
 
-  /** By a descriptor of its own, as reading takes a record away. */
-  #listen(onRecord: () => void): void {
-    const fd = openAtEnd();
-    const onBytes = () => {
-      onRecord();
-      return true;
-    };
-    const adopted = adoptDescriptor(fd, { buffer: Buffer.alloc(RECORD_BYTES), onBytes });
-    closeSync(fd);
-    this.#wakeup = adopted.socket;
-    this.#wakeup.unref();
-    this.#wakeup.on("error", () => {
-      // Records were overwritten before they were read.
-      this.#wakeup?.destroy();
-      if (this.#isClosed) return;
-      this.#listen(onRecord);
-      onRecord();
+  #adopt(fd: number): void {
+    // The event loop and `drain` share the place in the log, as theirs is one open file.
+    const { socket } = adoptDescriptor(fd, {
+      buffer: this.#record,
+      onBytes: (bytes) => {
+        this.#take(bytes);
+        this.drain();
+        return true;
+      },
     });
-    this.#wakeup.resume();
+    socket.on("error", (error) => {
+      if (this.#fd === undefined || this.#socket !== socket) return;
+      // Records were overwritten before they were read: it goes on with the oldest there is.
+      if (codeOf(error) === "EPIPE") this.#goOn(fd);
+      else this.#giveUp(error);
+    });
+    socket.on("end", () => {
+      if (this.#socket === socket) this.close();
+    });
+    socket.unref();
+    socket.resume();
+    this.#socket = socket;
+  }
+
+  #goOn(fd: number): void {
+    try {
+      this.#adopt(fd);
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  #isReadable(timeoutMs: number): boolean {
+    if (this.#fd === undefined) return false;
+    this.#pollable.writeInt32LE(this.#fd, 0);
+    this.#pollable.writeInt32LE(POLLIN, 4);
+    const poll = libcFunction("int poll(_Inout_ uint8_t *descriptors, uint64_t count, int ms)");
+    return Number(poll(this.#pollable, 1, timeoutMs)) > 0;
+  }
+
+  #readOne(): boolean {
+    if (this.#fd === undefined) return false;
+    try {
+      const length = readSync(this.#fd, this.#record);
+      this.#take(this.#record.subarray(0, length));
+      return length > 0;
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EPIPE" || code === "EINTR") return true;
+      if (code !== "EAGAIN") this.#giveUp(error);
+      return false;
+    }
+  }
+
+  #take(bytes: Uint8Array): void {
+    const line = parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
+    if (line !== undefined) this.#options.onLine(line);
+  }
+
+  #giveUp(error: unknown): void {
+    this.close();
+    this.#options.log.debug({ err: error }, "the kernel's log can no longer be read");
   }
 }
 
-function openAtEnd(): number {
-  const fd = openSync(PATH, constants.O_RDONLY | constants.O_NONBLOCK);
+function openAtEnd(path: string): number {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    // The event loop would end the whole process over a descriptor that cannot be polled.
+    const status = fstatSync(fd);
+    if (!status.isCharacterDevice() || status.rdev !== DEVICE) throw new Error(`not ${PATH}`);
     callLibc("int64_t lseek(int fd, int64_t offset, int whence)", fd, 0, SEEK_END);
-  } catch (reason) {
+    return fd;
+  } catch (error) {
     closeSync(fd);
-    throw reason;
+    throw error;
   }
-  return fd;
+}
+
+/** `priority,sequence,microseconds,flags;text`, then lines with names and values. */
+function parse(record: string): KernelLine | undefined {
+  const match = /^(\d+),\d+,\d+,[^;\n]*;([^\n]*)/.exec(record);
+  if (match === null) return undefined;
+  return { facility: Number(match[1]) >> 3, text: match[2] ?? "" };
 }
