@@ -73,7 +73,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       snapshots: snapshots.lifecycle,
       uploads: snapshots.uploads,
       guard: guardWith(stalls),
-      onMetadataLost: (path) => log.warn({ path }, "the filesystem keeps no metadata"),
+      onMetadataLost: warnOfLostMetadata(log),
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
@@ -91,14 +91,10 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   });
   const closeRest = (graceMs: number) =>
     Promise.all([processes.close(graceMs), snapshots.close(), control.close()]);
-  const port = await server.listen().catch(async (reason: unknown) => {
-    await closeRest(0);
-    throw reason;
-  });
+  const port = await listenOr(server, () => closeRest(0));
   control.init.start();
   snapshots.start();
   runInitialCommand(config, processParts, users, log);
-  let closing: Promise<void> | undefined;
   const closeAll = async (graceMs: number) => {
     shutdown.abort(new ConnectError("the agent is shutting down", Code.Unavailable));
     // What is frozen does not take its leave.
@@ -106,9 +102,10 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     await Promise.all([server.close(graceMs), closeRest(graceMs)]);
     watchers.closeAll();
   };
+  let closing: Promise<void> | undefined;
   const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
   return {
-    url: `${config.tls === undefined ? "http" : "https"}://${urlHost(config.host)}:${port}`,
+    url: urlOf(config, port),
     port,
     connections: () => server.tracker.list().length,
     close,
@@ -197,7 +194,22 @@ function createSettings(config: AgentConfig): Settings {
   return settings;
 }
 
-/** An address as a URL shows it. */
-function urlHost(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
+/** Where an agent of `config` that listens on `port` is found. */
+function urlOf({ host, tls }: AgentConfig, port: number): string {
+  const shown = host.includes(":") ? `[${host}]` : host;
+  return `${tls === undefined ? "http" : "https"}://${shown}:${port}`;
+}
+
+function warnOfLostMetadata(log: Logger): (path: string) => void {
+  return (path) => log.warn({ path }, "the filesystem keeps no metadata");
+}
+
+/** Begins to listen. Rejects when that cannot be, after `giveUp`. */
+async function listenOr(server: Server, giveUp: () => Promise<unknown>): Promise<number> {
+  try {
+    return await server.listen();
+  } catch (reason) {
+    await giveUp();
+    throw reason;
+  }
 }

@@ -13,12 +13,13 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
   filesystem: { rooms: ["system", "lib", "errors.ts"], packages: ["node:"] },
   init: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   ports: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
+  snapshot: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   services: {
-    rooms: ["process", "filesystem", "init", "system", "lib", "errors.ts", "gen"],
+    rooms: ["process", "filesystem", "init", "snapshot", "system", "lib", "errors.ts", "gen"],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect"],
   },
   http: {
-    rooms: ["filesystem", "init", "system", "lib", "errors.ts"],
+    rooms: ["filesystem", "init", "snapshot", "system", "lib", "errors.ts"],
     packages: ["node:", "@fastify/busboy"],
   },
   rpc: {
@@ -37,8 +38,14 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ["node:", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
   },
   "config.ts": { rooms: ["init"], packages: ["node:"] },
+  "snapshot-parts.ts": {
+    rooms: ["net", "process", "init", "ports", "snapshot", "system", "lib", "log.ts", "config.ts"],
+    packages: [],
+  },
   "agent.ts": {
     rooms: [
+      "snapshot",
+      "snapshot-parts.ts",
       "rpc",
       "services",
       "http",

@@ -1,10 +1,10 @@
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import http2, { type ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import type { Logger } from "../log.ts";
 import { randomBytes } from "../system/random.ts";
+import { onClientError } from "./client-error.ts";
 import type { Connection } from "./connection.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
 import { boundSession } from "./session-bounds.ts";
@@ -36,8 +36,6 @@ const CHECK_MS = 1_000;
 const NEVER_MS = 2 ** 31 - 1;
 /** As `tls.Server` takes them. */
 const TICKET_KEYS_BYTES = 48;
-/** How long a client that was refused may take to close. */
-const LINGER_MS = 1_000;
 
 /** Windows that let one upload use the whole link, and bounds that no honest client meets. */
 const HTTP2_OPTIONS: http2.ServerOptions = {
@@ -290,26 +288,4 @@ function ping(session: ServerHttp2Session, onAnswer: () => void): void {
 
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
-}
-
-/** What a request that no parser takes is answered with, by Node's name for what is wrong. */
-const REFUSALS: Record<string, string> = {
-  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
-};
-
-/** A request that no parser takes is answered when that is possible, and never kept. */
-function onClientError(reason: Error & { code?: string }, socket: Duplex): void {
-  if (socket.writableEnded) return;
-  const { _httpMessage: answering } = socket as { _httpMessage?: ServerResponse | null };
-  // The client would take this answer for the rest of one that has begun.
-  if (!socket.writable || answering?.headersSent === true) {
-    socket.destroy();
-    return;
-  }
-  const status = REFUSALS[reason.code ?? ""] ?? "400 Bad Request";
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-  // Not at once: what still comes to a closed connection makes the client lose the answer.
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(timer));
 }

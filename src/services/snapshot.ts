@@ -11,15 +11,15 @@ import {
   type StatusResponseSchema,
 } from "../../gen/snapshot/snapshot_pb.js";
 import { AgentError } from "../errors.ts";
+import type { SnapshotLifecycle } from "../snapshot/lifecycle.ts";
+import type { ConnectionStatus } from "../snapshot/participants.ts";
+import type { PrepareReport } from "../snapshot/quiesce.ts";
 import type {
   NoticedBy as NoticedByName,
   RestoreReport,
-  SnapshotLifecycle,
   SnapshotState,
   SnapshotStatus,
-} from "../snapshot/lifecycle.ts";
-import type { ConnectionStatus } from "../snapshot/participants.ts";
-import type { PrepareReport } from "../snapshot/quiesce.ts";
+} from "../snapshot/status.ts";
 
 const ENTROPY_BYTES = 4_096;
 const NS_PER_S = 1_000_000_000n;

@@ -1,60 +1,15 @@
+import { Changes } from "../lib/changes.ts";
 import { startTimer } from "../lib/timer.ts";
 import type { Logger } from "../log.ts";
-import type {
-  ConnectionStatus,
-  Connections,
-  GenerationKeeper,
-  Pausable,
-  Sign,
-  SignKeeper,
-} from "./participants.ts";
+import type { Connections, GenerationKeeper, Pausable, Sign, SignKeeper } from "./participants.ts";
 import { type PrepareReport, type QuiesceParts, quiesce } from "./quiesce.ts";
-
-/**
- * Where in a snapshot's life the guest is.
- *
- * - `running`    everything is served.
- * - `preparing`  Prepare is under way.
- * - `prepared`   Prepare has answered: the machine may be frozen at any moment.
- * - `restoring`  what is left of the life before is being looked at.
- */
-export type SnapshotState = "running" | "preparing" | "prepared" | "restoring";
-
-/** What made the agent look for a restore; `timeout` is nothing else in time. */
-export type NoticedBy = "call" | "init" | "health" | "connection" | Sign | "timeout";
-
-/** How a restore went. */
-export interface RestoreReport {
-  zombiesDestroyed: number;
-  connectionsKept: number;
-  /** How far the clock was moved, in nanoseconds; `undefined` when it was not. */
-  clockMovedNs: bigint | undefined;
-  generation: number;
-  noticedBy: NoticedBy;
-}
-
-/** What the host says with a restore. */
-export interface RestoreOptions {
-  /** The pause did not come about. */
-  isAborted: boolean;
-  /** The host's time, in ns since 1970. */
-  hostNs?: bigint | undefined;
-  /** Random bytes of the host, at most 4,096. Empty or absent: none. */
-  entropy?: Uint8Array | undefined;
-}
-
-/** Everything that can be asked about the lifecycle. */
-export interface SnapshotStatus {
-  state: SnapshotState;
-  generation: number;
-  generationId: string;
-  generationFile: string;
-  epoch: number;
-  connections: readonly ConnectionStatus[];
-  awake: readonly string[];
-  lastRestore: RestoreReport | undefined;
-  lastPrepare: PrepareReport | undefined;
-}
+import type {
+  NoticedBy,
+  RestoreOptions,
+  RestoreReport,
+  SnapshotState,
+  SnapshotStatus,
+} from "./status.ts";
 
 /** What the lifecycle works with. */
 export interface LifecycleParts extends QuiesceParts {
@@ -92,7 +47,7 @@ interface Restoring {
 export class SnapshotLifecycle {
   readonly #parts: LifecycleParts;
   readonly #closing = new AbortController();
-  readonly #watchers = new Set<() => void>();
+  readonly #changes = new Changes();
   #state: SnapshotState = "running";
   #preparing: Promise<PrepareReport> | undefined;
   #restoring: Restoring | undefined;
@@ -174,31 +129,9 @@ export class SnapshotLifecycle {
   }
 
   /** The status now and after each change, until `signal` aborts. Changes in between are one. */
-  async *watch(signal: AbortSignal): AsyncIterable<SnapshotStatus> {
+  watch(signal: AbortSignal): AsyncIterable<SnapshotStatus> {
     const ends = AbortSignal.any([signal, this.#closing.signal]);
-    let hasChanged = true;
-    let wake = () => {};
-    const onChange = () => {
-      hasChanged = true;
-      wake();
-    };
-    this.#watchers.add(onChange);
-    ends.addEventListener("abort", onChange);
-    try {
-      while (!ends.aborted) {
-        if (hasChanged) {
-          hasChanged = false;
-          yield this.status();
-          continue;
-        }
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    } finally {
-      this.#watchers.delete(onChange);
-      ends.removeEventListener("abort", onChange);
-    }
+    return this.#changes.follow(() => this.status(), ends);
   }
 
   /** Forgets what it waits for. */
@@ -315,7 +248,7 @@ export class SnapshotLifecycle {
 
   #enter(state: SnapshotState): void {
     this.#state = state;
-    for (const onChange of this.#watchers) onChange();
+    this.#changes.tell();
   }
 }
 

@@ -33,6 +33,10 @@ const METHODS = [
   "process.Process/Start",
   "process.Process/StreamInput",
   "process.Process/Update",
+  "snapshot.Snapshot/Prepare",
+  "snapshot.Snapshot/Restore",
+  "snapshot.Snapshot/Status",
+  "snapshot.Snapshot/Watch",
 ];
 
 interface Request {
@@ -83,6 +87,7 @@ describe("buf curl by reflection alone", () => {
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
       "process.Process",
+      "snapshot.Snapshot",
     ]);
   });
 

@@ -119,6 +119,7 @@ test("reflection knows every service, and every file that it needs", async ({ ag
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
       "process.Process",
+      "snapshot.Snapshot",
     ]);
     const files =
       answers[1]?.case === "fileDescriptorResponse" ? answers[1].value.fileDescriptorProto : [];

@@ -64,6 +64,7 @@ describe.for(["v1", "v1alpha"] as const)("reflection %s", (version) => {
           { name: "grpc.reflection.v1.ServerReflection" },
           { name: "grpc.reflection.v1alpha.ServerReflection" },
           { name: "process.Process" },
+          { name: "snapshot.Snapshot" },
         ],
       },
     });
