@@ -50,6 +50,8 @@ export class SnapshotLifecycle {
   readonly #changes = new Changes();
   #state: SnapshotState = "running";
   #preparing: Promise<PrepareReport> | undefined;
+  /** How many wait for it. */
+  #callers = 0;
   #restoring: Restoring | undefined;
   #timeout: Disposable | undefined;
   #lastPrepare: PrepareReport | undefined;
@@ -68,8 +70,10 @@ export class SnapshotLifecycle {
    * come meanwhile share the answer.
    */
   prepare(settleMs?: number): Promise<PrepareReport> {
+    this.#callers += 1;
     this.#preparing ??= this.#prepare(settleMs).finally(() => {
       this.#preparing = undefined;
+      this.#callers = 0;
     });
     return this.#preparing;
   }
@@ -156,7 +160,7 @@ export class SnapshotLifecycle {
     if (!this.#parts.heals) return nothingDone();
     this.#enter("preparing");
     try {
-      const report = await quiesce(this.#parts, settleMs);
+      const report = await quiesce(this.#parts, settleMs, () => this.#callers);
       this.#lastPrepare = report;
       this.#parts.log.info({ ...report }, "prepared for a snapshot");
       return report;

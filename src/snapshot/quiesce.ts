@@ -6,8 +6,6 @@ const SETTLE_MS = 1_000;
 const LONGEST_SETTLE_MS = 2_500;
 /** How often the kernel is asked in that time. */
 const LOOK_MS = 5;
-/** The socket of the connection that carries the call. */
-const OWN_SOCKETS = 1;
 
 /** What Prepare did and what is left. */
 export interface PrepareReport {
@@ -15,11 +13,11 @@ export interface PrepareReport {
   blockers: string[];
   closedHttp1: number;
   closedH2: number;
-  /** Requests that are being answered, the one that prepares not counted. */
+  /** Requests that are being answered, those that prepare not counted. */
   openStreams: number;
   uploads: number;
   processes: number;
-  /** On the agent's port, the socket that carries the call not counted. */
+  /** On the agent's port, the sockets that carry the calls not counted. */
   sockets: SocketCount[];
   elapsedMs: number;
 }
@@ -36,10 +34,14 @@ export interface QuiesceParts {
   compact(): Promise<void>;
 }
 
-/** Brings the guest to rest. `settleMs`: how long to wait for sockets; default 1,000, at most 2,500. */
+/**
+ * Brings the guest to rest. `settleMs`: how long to wait for sockets; default 1,000, at most 2,500.
+ * `callers`: how many wait for the answer, each on a connection of its own.
+ */
 export async function quiesce(
   parts: QuiesceParts,
   settleMs: number | undefined,
+  callers: () => number,
 ): Promise<PrepareReport> {
   const start = performance.now();
   await parts.ports?.stop();
@@ -48,13 +50,15 @@ export async function quiesce(
   await untilGone(parts, deadline);
   // Before the answer, although it makes the caller wait: behind it, the machine freezes any moment.
   await parts.compact();
-  const sockets = withoutOwn(await parts.sockets());
-  const openStreams = Math.max(0, openRequests(parts.connections) - 1);
+  const all = await parts.sockets();
+  const own = callers();
+  const sockets = withoutOwn(all, own);
+  const openStreams = Math.max(0, openRequests(parts.connections) - own);
   const left = { openStreams, uploads: parts.uploads(), sockets };
   return {
     ...closed,
     ...left,
-    blockers: blockersOf(left, parts.connections),
+    blockers: blockersOf(left, Math.max(0, busy(parts.connections) - own)),
     processes: parts.processes(),
     elapsedMs: performance.now() - start,
   };
@@ -86,17 +90,17 @@ function countOf(sockets: readonly SocketCount[], wanted: (state: string) => boo
   return sockets.reduce((sum, { state, count }) => sum + (wanted(state) ? count : 0), 0);
 }
 
-function withoutOwn(sockets: readonly SocketCount[]): SocketCount[] {
+function withoutOwn(sockets: readonly SocketCount[], own: number): SocketCount[] {
   return sockets
-    .map(({ state, count }) => ({ state, count: state === "ESTAB" ? count - OWN_SOCKETS : count }))
+    .map(({ state, count }) => ({ state, count: state === "ESTAB" ? count - own : count }))
     .filter(({ count }) => count > 0);
 }
 
+/** `others`: how many connections are busy with something else than Prepare. */
 function blockersOf(
   left: Pick<PrepareReport, "openStreams" | "uploads" | "sockets">,
-  connections: Connections,
+  others: number,
 ): string[] {
-  const others = Math.max(0, busy(connections) - OWN_SOCKETS);
   const established = countOf(left.sockets, (state) => state === "ESTAB");
   const blockers: string[] = [];
   if (left.openStreams > 0) blockers.push(inWords(left.openStreams, "stream", "open"));
