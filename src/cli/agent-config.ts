@@ -32,6 +32,7 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
     isNotFc: isTrue(values["isnotfc"] ?? (config.isNotFc && metadataUrl === undefined)),
     cgroupRoot: given("cgroup-root", toAbsolutePath) ?? config.cgroupRoot,
     runDir: given("run-dir", toAbsolutePath) ?? config.runDir,
+    heals: !isTrue(values["no-heal"]),
     noCgroups: isTrue(values["no-cgroups"]),
     stallTimeoutMs: given("stall-timeout", toDurationMs) ?? config.stallTimeoutMs,
     metadataUrl: metadataUrl ?? config.metadataUrl,

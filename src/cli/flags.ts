@@ -26,6 +26,7 @@ const SHARED: readonly Flag[] = [
     value: "TIME",
     help: "cut viewers stopped this long (10s)",
   },
+  { name: "no-heal", kind: "bool", help: "leave what a restore breaks as it is, to see it" },
   {
     name: "log-level",
     kind: "text",
