@@ -13,6 +13,18 @@ export default defineConfig({
     projects: [
       project("unit", ["test/*.test.ts", "test/unit/**/*.test.ts"], 5_000),
       project("integration", ["test/integration/**/*.test.ts"], 30_000),
+      {
+        test: {
+          name: "vm",
+          include: ["test/vm/**/*.test.ts"],
+          testTimeout: 1_800_000,
+          hookTimeout: 120_000,
+          pool: "forks" as const,
+          // Two emulated machines at once would measure each other.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
       project("clients", ["test/clients/**/*.test.ts"], 60_000),
     ],
   },

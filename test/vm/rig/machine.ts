@@ -202,8 +202,7 @@ export class Machine {
     const qmp = await this.#control();
     const capabilities = capabilitiesOf(this.#hardware.isWhole !== true);
     await qmp.command("migrate-set-capabilities", { capabilities });
-    await qmp.command("migrate-incoming", { uri: `exec:cat < ${this.#hardware.incoming}` });
-    await qmp.migrated();
+    await qmp.migrate("migrate-incoming", `exec:cat < ${this.#hardware.incoming}`);
   }
 
   /** Stops the guest's processors. */
@@ -224,8 +223,7 @@ export class Machine {
     const isShared = this.#hardware.isShared;
     await qmp.command("migrate-set-capabilities", { capabilities: capabilitiesOf(isShared) });
     const state = this.#file("state");
-    await qmp.command("migrate", { uri: `exec:cat > ${state}` });
-    await qmp.migrated();
+    await qmp.migrate("migrate", `exec:cat > ${state}`);
     const memory = isShared ? this.#file("memory") : undefined;
     if (memory !== undefined) linkSync(this.#hardware.memory, memory);
     const files = memory === undefined ? [state] : [state, memory];

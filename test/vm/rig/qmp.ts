@@ -58,8 +58,10 @@ export class Qmp {
     });
   }
 
-  /** Waits until a migration has ended. Rejects when it failed. */
-  async migrated(): Promise<void> {
+  /** Begins a migration and waits until it has ended. Rejects when it failed. */
+  async migrate(command: "migrate" | "migrate-incoming", uri: string): Promise<void> {
+    this.#events.length = 0;
+    await this.command(command, { uri });
     for (;;) {
       const ended = this.#events.find(
         ({ event, data }) => event === "MIGRATION" && /completed|failed/.test(data?.status ?? ""),
