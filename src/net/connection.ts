@@ -96,15 +96,28 @@ export class Connection {
   }
 
   /**
-   * Has the kernel ask the peer whether it is there. Returns `false` where it may not, and then has
+   * Has the kernel ask the peer whether it is there. Returns `false` where it cannot, and then has
    * it ask in its own time.
    */
   probe(): boolean {
     const fd = this.#fd;
     if (fd === undefined) return false;
-    if (probePeer(fd)) return true;
+    // What is under way asks by itself.
+    if (this.#isEnding) return true;
+    if (!this.isHalfClosed && probePeer(fd)) return true;
     setKeepAlive(fd, KEEP_ALIVE_OF_OLD);
     return false;
+  }
+
+  /** Whether one side has said that nothing more comes from it: Linux probes no such connection. */
+  get isHalfClosed(): boolean {
+    const state = this.tcpInfo()?.state;
+    return state === "CLOSE-WAIT" || state === "FIN-WAIT-2";
+  }
+
+  get #isEnding(): boolean {
+    const state = this.tcpInfo()?.state;
+    return state === "FIN-WAIT-1" || state === "CLOSING" || state === "LAST-ACK";
   }
 
   /** What it is now. */

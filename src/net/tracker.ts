@@ -7,6 +7,11 @@ import { VanishedWatch } from "./vanished.ts";
 const QUIET_MS = 20;
 /** How often it is looked whether probes have been answered. */
 const LOOK_MS = 20;
+/**
+ * Who has not answered by then, in ms, is asked once more: for half a second after one such answer,
+ * to keep-alive as well, Linux gives no other (`tcp_invalid_ratelimit`).
+ */
+const AGAIN_MS = 520;
 
 /** Every open connection of the agent's port. */
 export class Tracker {
@@ -48,9 +53,11 @@ export class Tracker {
     return [...this.#connections];
   }
 
-  /** What each connection is now, oldest first. */
+  /** What each connection is now, oldest first. Those that are just being cut are left out. */
   status(): ConnectionStatus[] {
-    return this.list().map((connection) => connection.status());
+    return this.list().flatMap((connection) =>
+      connection.socket.destroyed ? [] : [connection.status()],
+    );
   }
 
   /**
@@ -93,7 +100,7 @@ export class Tracker {
    * Asks the peers of old connections whether they are there. Who answers within `timeoutMs` is of
    * the present epoch from then on; the others are destroyed by RST, at once when `signal` aborts.
    * Where the kernel may not be asked, HTTP/2 peers are asked by PING, and HTTP/1 connections are
-   * left to the kernel, which gives a silent peer 3 s.
+   * left to the kernel, which gives a silent peer 3 s. So are those that are closed in one direction.
    */
   async probeOld(
     timeoutMs: number,
@@ -109,15 +116,19 @@ export class Tracker {
     };
     const probedAt = performance.now();
     const asked = old.filter((connection) => ask(connection, () => keep(connection)));
-    while (asked.some((connection) => this.#isOld(connection))) {
+    const unheard = () => asked.filter((connection) => this.#isOld(connection));
+    let isAskedAgain = false;
+    for (let silent = asked; silent.length > 0; silent = unheard()) {
       const sinceMs = performance.now() - probedAt;
       if (sinceMs > timeoutMs || !(await sleep(LOOK_MS, signal))) break;
-      for (const connection of asked) {
-        if (this.#isOld(connection) && hasAnswered(connection, probedAt)) keep(connection);
-      }
+      for (const connection of unheard()) if (hasAnswered(connection, probedAt)) keep(connection);
+      if (isAskedAgain || sinceMs < AGAIN_MS) continue;
+      for (const connection of unheard()) connection.probe();
+      isAskedAgain = true;
     }
-    for (const connection of asked) if (this.#isOld(connection)) connection.reset();
-    return { destroyed: old.length - kept.size, kept: kept.size };
+    const silent = unheard();
+    for (const connection of silent) connection.reset();
+    return { destroyed: silent.length, kept: kept.size };
   }
 
   /** Lets every connection finish what is in flight; what is still open after `graceMs` is cut. */
@@ -139,7 +150,7 @@ export class Tracker {
   }
 
   #isOld(connection: Connection): boolean {
-    return connection.epoch < this.#epoch && this.#connections.has(connection);
+    return connection.epoch < this.#epoch && !connection.socket.destroyed;
   }
 
   #occupied(isOccupied: boolean): void {
@@ -151,7 +162,7 @@ export class Tracker {
 /** Asks the peer whether it is there. Returns whether silence is to count as a no. */
 function ask(connection: Connection, onAnswer: () => void): boolean {
   if (connection.probe()) return true;
-  if (connection.ping !== undefined) {
+  if (connection.ping !== undefined && !connection.isHalfClosed) {
     connection.ping(onAnswer);
     return true;
   }

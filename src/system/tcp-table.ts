@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 
 /** The states of linux/include/net/tcp_states.h, as `ss` names them. */
-const STATES = [
+export const TCP_STATES = [
   "UNKNOWN",
   "ESTAB",
   "SYN-SENT",
@@ -17,7 +17,7 @@ const STATES = [
 ] as const;
 
 /** The state of a TCP socket. */
-export type TcpState = (typeof STATES)[number];
+export type TcpState = (typeof TCP_STATES)[number];
 
 /** One TCP socket of this machine. */
 export interface TcpSocket {
@@ -43,7 +43,7 @@ export function parseTcpTable(table: string): TcpSocket[] {
     ([, localAddress = "", port = "", state = "", inode = ""]) => ({
       localAddress,
       localPort: Number.parseInt(port, 16),
-      state: STATES[Number.parseInt(state, 16)] ?? "UNKNOWN",
+      state: TCP_STATES[Number.parseInt(state, 16)] ?? "UNKNOWN",
       inode,
     }),
   );

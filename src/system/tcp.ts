@@ -1,4 +1,5 @@
 import { libcFunction } from "./libc.ts";
+import { TCP_STATES, type TcpState } from "./tcp-table.ts";
 
 /** From linux/tcp.h and asm-generic/socket.h. */
 const SOL_SOCKET = 1;
@@ -12,6 +13,7 @@ const TCP_INFO = 11;
 const TCP_REPAIR = 19;
 /** `struct tcp_info` grows with every kernel; what is read here is in its oldest part. */
 const INFO_BYTES = 104;
+const AT_STATE = 0;
 const AT_UNACKED = 24;
 const AT_LAST_DATA_SENT = 44;
 const AT_LAST_DATA_RECEIVED = 52;
@@ -24,6 +26,7 @@ const GETSOCKOPT =
 
 /** What the kernel knows of a TCP connection's peer. */
 export interface TcpInfo {
+  state: TcpState | undefined;
   /** Segments that were sent and not acknowledged. */
   unacked: number;
   /** How long ago the last data was sent, in ms. */
@@ -44,6 +47,7 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
     return undefined;
   }
   return {
+    state: TCP_STATES[info.readUInt8(AT_STATE)],
     unacked: info.readUInt32LE(AT_UNACKED),
     lastDataSentMs: info.readUInt32LE(AT_LAST_DATA_SENT),
     lastDataReceivedMs: info.readUInt32LE(AT_LAST_DATA_RECEIVED),
