@@ -1,7 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -17,28 +15,16 @@ import {
   State,
   type StatusResponse,
 } from "../../gen/snapshot/snapshot_pb.js";
-import { type TestAgent, test } from "../helpers/agent.ts";
-import { type HeldConnection, hold } from "../helpers/held-connection.ts";
+import { test } from "../helpers/agent.ts";
+import { hold } from "../helpers/held-connection.ts";
 import { init } from "../helpers/init-client.ts";
 import { socketsIn, socketsOn } from "../helpers/kernel-sockets.ts";
 import { follow, shell, text } from "../helpers/process.ts";
 import { rawSocket } from "../helpers/raw-socket.ts";
 import { httpVersions } from "../helpers/requests.ts";
+import { prepare, startWaiting, watch } from "../helpers/snapshots.ts";
 
 const POST = "POST /snapshot/prepare HTTP/1.1\r\nHost: guest\r\nContent-Length: 0\r\n\r\n";
-
-/** Calls Prepare over a connection that is opened for it, and says which one that was. */
-async function prepare(agent: TestAgent, timeoutMs?: number) {
-  using carrier = await hold("h1", agent);
-  const { localPort } = carrier.socket;
-  const snapshots = createClient(Snapshot, carrier.transport);
-  const report = await snapshots.prepare(requestOf(timeoutMs));
-  return { report, localPort, ending: await carrier.ended };
-}
-
-function requestOf(timeoutMs: number | undefined) {
-  return timeoutMs === undefined ? {} : { timeout: durationFromMs(timeoutMs) };
-}
 
 function ms(duration: Duration | undefined): number {
   if (duration === undefined) throw new Error("there is no duration");
@@ -53,42 +39,6 @@ const countsOf = ({ closedHttp1, closedH2, openStreams, uploads, processes }: Pr
   processes,
 });
 const NOTHING = { closedHttp1: 0, closedH2: 0, openStreams: 0, uploads: 0, processes: 0 };
-
-/** A program over a connection of its own, which ends when a line is written to the pipe. */
-async function startWaiting(agent: TestAgent, connection: HeldConnection) {
-  const pipe = join(agent.directory, `pipe-${connection.socket.localPort}`);
-  execFileSync("mkfifo", [pipe]);
-  const script = `read line < ${pipe}; echo "$line"`;
-  const program = await follow(createClient(Process, connection.transport).start(shell(script)));
-  return { ...program, finish: () => writeFile(pipe, "as if nothing had been\n") };
-}
-
-/** The status now and after each change, over a stream of its own. */
-async function watch(agent: TestAgent) {
-  const connection = await hold("h2", agent);
-  const leaving = new AbortController();
-  const { signal } = leaving;
-  const stream = createClient(Snapshot, connection.transport).watch({}, { signal });
-  const changes = stream[Symbol.asyncIterator]();
-  const next = async (): Promise<StatusResponse> => {
-    const { done, value } = await changes.next();
-    if (done === true || value.status === undefined) throw new Error("the stream has ended");
-    return value.status;
-  };
-  await next();
-  return {
-    /** The first status from now on that is in `state`. */
-    async until(state: State): Promise<StatusResponse> {
-      let status = await next();
-      while (status.state !== state) status = await next();
-      return status;
-    },
-    [Symbol.dispose]() {
-      leaving.abort();
-      connection[Symbol.dispose]();
-    },
-  };
-}
 
 describe("POST /snapshot/prepare", () => {
   test("is answered with nothing over h1, and closes the connection", async ({ agent }) => {
