@@ -34,8 +34,8 @@ export interface LifecycleParts extends QuiesceParts {
 const PAUSE_MS = 10_000;
 /** A restore that is announced this long after another, in ms, is another one. */
 const SAME_RESTORE_MS = 10_000;
-/** How long the peer of an old connection may take to answer a probe, in ms. */
-const PROBE_MS = 400;
+/** How long the peer of an old connection may take to answer a probe and a second one, in ms. */
+const PROBE_MS = 800;
 
 interface Restoring {
   readonly noticedBy: NoticedBy;
