@@ -15,6 +15,7 @@ const TICK_MS = 5_000;
  * in its log. Spent at most once for each suspicion.
  */
 const KERNEL_MS = 20;
+const WAIT_MS = 1;
 /** The clock leaps with the generation, or a moment later; for so long, in ms, that is one sign. */
 const SAME_MS = 2_000;
 
@@ -138,10 +139,8 @@ export class RestoreSigns implements SignKeeper {
   }
 
   #awaitFork(): void {
-    const end = performance.now() + KERNEL_MS;
-    for (let left = KERNEL_MS; left > 0 && !this.#hasForked; left = end - performance.now()) {
-      if (!this.#kernelLog.isOpen) return;
-      if (this.#kernelLog.wait(Math.ceil(left))) this.#kernelLog.drain();
+    for (let waitedMs = 0; waitedMs < KERNEL_MS && !this.#hasForked; waitedMs += WAIT_MS) {
+      if (this.#kernelLog.wait(WAIT_MS)) this.#kernelLog.drain();
     }
   }
 
