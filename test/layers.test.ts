@@ -81,6 +81,13 @@ const ONLY_IN: Record<string, string> = {
   pino: "src/log.ts",
 };
 
+/**
+ * What may be had of node:crypto: what draws nothing. Its generators, and those of V8, live in the
+ * process's memory and are the same in every clone of a snapshot; `src/system/random.ts` asks the
+ * kernel.
+ */
+const DRAWS_NOTHING = ["createHash", "createPrivateKey", "timingSafeEqual", "X509Certificate"];
+
 /** Words that name no thing: a file is called after what it holds. */
 const FORBIDDEN_NAMES =
   /^(utils?|helpers?|common|misc|types?|constants?|managers?|handlers?|base|index)$/;
@@ -176,6 +183,18 @@ describe.for(sources)("$path", ({ path, text }) => {
     const mayAll = /^src\/(main|config)\.ts$|^src\/cli\//.test(path);
 
     if (!mayAll) expect(code).not.toMatch(/process\.(env|exit|exitCode|argv)\b|\bconsole\./);
+  });
+
+  test("draws random numbers from the kernel alone", () => {
+    const names = [...code.matchAll(/^import\s+([^;]*?)\s+from "(?:node:)?crypto"/gm)]
+      .flatMap(([, imported = ""]) => imported.replace(/^type |[{}]/g, "").split(","))
+      .map((name) => name.trim())
+      .filter((name) => name !== "");
+
+    expect(names.filter((name) => !DRAWS_NOTHING.includes(name))).toEqual([]);
+    expect(code).not.toMatch(
+      /\bMath\.random\b|\b(web)?crypto\.|\brandomUUID\b|\bimport\("(node:)?crypto"/,
+    );
   });
 
   test("says what each of its exports is for", () => {
