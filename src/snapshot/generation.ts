@@ -65,6 +65,12 @@ export class Generation implements GenerationKeeper {
     this.#write();
   }
 
+  /** Draws the id of this life again, as the kernel's generator has something new to draw from. */
+  renew(): void {
+    this.#id = randomText(ID_LENGTH);
+    this.#write();
+  }
+
   /** Resolves when nothing is left to be written. */
   close(): Promise<void> {
     return this.#writing;

@@ -91,6 +91,11 @@ export class SnapshotLifecycle {
     await this.#preparing?.catch(() => {});
     this.#announce(isAborted);
     await this.#restoring?.done;
+    // What was drawn before the host's bytes came may be the same in a clone.
+    if (entropyAccepted === true) {
+      this.#parts.generation.renew();
+      this.#parts.reseed();
+    }
     const movedNs = hostNs === undefined ? undefined : adjustClock(hostNs);
     if (movedNs !== undefined) this.clockMoved(movedNs);
     return { ...(this.#lastRestore ?? this.#report("call", 0)), entropyAccepted };

@@ -53,7 +53,10 @@ export interface GenerationKeeper {
   readonly id: string;
   /** Where programs read both; empty where that cannot be written. */
   readonly file: string;
+  /** A new life has begun. */
   advance(): void;
+  /** Draws the id of this life again. */
+  renew(): void;
 }
 
 /** What shows that the machine was frozen. */

@@ -15,7 +15,8 @@ const TICK_MS = 5_000;
  * in its log. Spent at most once for each suspicion.
  */
 const KERNEL_MS = 20;
-const WAIT_MS = 1;
+/** How many other lines may come before that one. */
+const OTHER_LINES = 8;
 /** The clock leaps with the generation, or a moment later; for so long, in ms, that is one sign. */
 const SAME_MS = 2_000;
 
@@ -71,6 +72,8 @@ export class RestoreSigns implements SignKeeper {
     this.#count = this.#generation.read();
     this.#rtc = new Rtc(this.#parts.rtcPath);
     this.#rtc.rebase();
+    // The first look loads what later ones find in place, when somebody waits.
+    this.check();
     this.watch(this.#isWatching);
   }
 
@@ -82,9 +85,9 @@ export class RestoreSigns implements SignKeeper {
       const isSuspect = this.#hasCounted() || this.#hasLeapt();
       // Certainty is worth waiting for: the kernel is about to say it, while nothing else runs.
       if (isSuspect && !this.#hasForked) this.#awaitFork();
-      if (!this.#hasForked) return isSuspect ? "clock" : undefined;
+      if (!isSuspect && !this.#hasForked) return undefined;
       this.#settle();
-      return "generation";
+      return this.#hasForked ? "generation" : "clock";
     } finally {
       this.#hasForked = false;
       this.#isChecking = false;
@@ -139,8 +142,9 @@ export class RestoreSigns implements SignKeeper {
   }
 
   #awaitFork(): void {
-    for (let waitedMs = 0; waitedMs < KERNEL_MS && !this.#hasForked; waitedMs += WAIT_MS) {
-      if (this.#kernelLog.wait(WAIT_MS)) this.#kernelLog.drain();
+    for (let lines = 0; lines < OTHER_LINES && !this.#hasForked; lines += 1) {
+      if (!this.#kernelLog.wait(KERNEL_MS)) return;
+      this.#kernelLog.drain();
     }
   }
 

@@ -1,10 +1,10 @@
 import http from "node:http";
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import type { ConnectOptions, Network } from "./rig/network.ts";
+import { type ConnectOptions, GUEST, type Network } from "./rig/network.ts";
 
 /** The agent's port in the guest. */
-const PORT = 49983;
+export const PORT = 49983;
 const UPLOAD_BYTES = 100 * 1024 * 1024;
 const LARGE_FILE = "/tmp/large";
 
@@ -77,28 +77,30 @@ export async function openEveryKind(
 export async function getOnce(
   network: Network,
   path: string,
-  { method = "GET", timeoutMs = 2_000, body = "" } = {},
+  options: { method?: string; timeoutMs?: number; body?: string; type?: string } = {},
 ): Promise<{ status: number; body: string }> {
+  const { timeoutMs = 2_000, ...rest } = options;
   const socket = await network.connect(PORT, { timeoutMs });
   try {
-    return await exchange(socket, path, { method, body, close: true });
+    return await exchange(socket, path, { ...rest, timeoutMs });
   } finally {
     socket.destroy();
   }
 }
 
 /** Calls a unary RPC, or a stream up to its first message, on a connection of its own. */
-export async function unary(network: Network, method: string, message: object): Promise<unknown> {
+export async function unary(
+  network: Network,
+  method: string,
+  message: object,
+  headers: http.OutgoingHttpHeaders = {},
+): Promise<unknown> {
   const socket = await network.connect(PORT);
   try {
-    if (method.endsWith("/Start")) return await streamOverHttp1(socket, message);
+    if (method.endsWith("/Start")) return await streamOverHttp1(socket, message, headers);
     const body = JSON.stringify(message);
-    const answer = await exchange(socket, `/${method}`, {
-      method: "POST",
-      body,
-      close: true,
-      type: "application/json",
-    });
+    const options = { method: "POST", body, type: "application/json", timeoutMs: 5_000 };
+    const answer = await exchange(socket, `/${method}`, options);
     if (answer.status !== 200) throw new Error(`${method}: ${answer.status} ${answer.body}`);
     return JSON.parse(answer.body);
   } finally {
@@ -125,6 +127,7 @@ export function start(script: string, rest: object = {}): object {
   return { process: { cmd: "/bin/bash", args: ["-c", script] }, ...rest };
 }
 
+const AUTHORITY = `${GUEST}:${PORT}`;
 const POST = { ":method": "POST" };
 const JSON_TYPE = { "content-type": "application/json" };
 const STREAM_TYPE = "application/connect+json";
@@ -158,12 +161,16 @@ async function stream(socket: Socket, method: string, message: object): Promise<
 }
 
 /** Start over HTTP/1, up to its first message. */
-async function streamOverHttp1(socket: Socket, message: object): Promise<void> {
+async function streamOverHttp1(
+  socket: Socket,
+  message: object,
+  headers: http.OutgoingHttpHeaders = {},
+): Promise<void> {
   const request = http.request({
     createConnection: () => socket,
     method: "POST",
     path: "/process.Process/Start",
-    headers: { host: "guest", "content-type": STREAM_TYPE },
+    headers: { host: AUTHORITY, "content-type": STREAM_TYPE, ...headers },
   });
   request.on("error", () => {});
   request.end(enveloped(message));
@@ -207,28 +214,29 @@ async function get(socket: Socket, path: string): Promise<void> {
 }
 
 interface Exchange {
-  method: string;
-  body: string;
-  close: boolean;
+  method?: string;
+  body?: string;
   type?: string;
+  timeoutMs: number;
 }
 
 function exchange(
   socket: Socket,
   path: string,
-  { method, body, close, type }: Exchange,
+  { method = "GET", body = "", type, timeoutMs }: Exchange,
 ): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const headers: http.OutgoingHttpHeaders = { host: "guest" };
-    if (close) headers["connection"] = "close";
+    const headers: http.OutgoingHttpHeaders = { host: AUTHORITY, connection: "close" };
     if (type !== undefined) headers["content-type"] = type;
     const request = http.request({ createConnection: () => socket, method, path, headers });
     request.on("error", reject);
-    request.setTimeout(2_000, () => request.destroy(new Error(`${path}: no answer`)));
+    request.setTimeout(timeoutMs, () => request.destroy(new Error(`${path}: no answer`)));
     request.on("response", (response) => {
       let text = "";
       response.setEncoding("utf8");
-      response.on("data", (part: string) => (text += part));
+      response.on("data", (part: string) => {
+        text += part;
+      });
       response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text }));
       response.on("error", reject);
     });

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { firstAnswer, type HeldClient, KINDS, openEveryKind } from "./clients.ts";
 import { describeVm } from "./describe-vm.ts";
-import { type Machine, Rig, type Snapshot } from "./rig/machine.ts";
+import { ENVD, type Machine, Rig, type Snapshot } from "./rig/machine.ts";
 import { FAR } from "./rig/network.ts";
 import { guestSockets, median, quantile, ROUNDS, report } from "./tables.ts";
 
@@ -90,8 +90,8 @@ function tabulate(title: string, healed: readonly Round[], left: readonly Round[
 
 describeVm("a restore without Prepare", () => {
   test.for(MODES)("leaves no zombie after a second, unlike without a tracker: %s", async (mode) => {
-    await using healing = new Rig(["-isnotfc", "-no-cgroups"]);
-    await using leaving = new Rig(["-isnotfc", "-no-cgroups", "-no-heal"]);
+    await using healing = new Rig(ENVD);
+    await using leaving = new Rig(`${ENVD} -no-heal`);
     const healed = await run(healing, mode, ROUNDS);
     const left = await run(leaving, mode, Math.min(ROUNDS, 5));
 

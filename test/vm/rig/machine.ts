@@ -22,6 +22,9 @@ import { Network } from "./network.ts";
 import { type Hardware, qemuFlags } from "./qemu-flags.ts";
 import { Qmp } from "./qmp.ts";
 
+/** The agent as a virtual machine's init starts it, but for the host's metadata service. */
+export const ENVD = "envd -isnotfc -no-cgroups";
+
 const BOOT_MS = 90_000;
 /** The agent's line when it serves. */
 const SERVING = /"message":"the agent listens"/;
@@ -64,13 +67,16 @@ export class Rig {
   readonly #machines = new Set<Machine>();
   #lastId = 0;
 
-  /** `flags`: how the agent is called, as envd. */
-  constructor(flags: readonly string[]) {
+  /**
+   * `command`: how the agent is started, from its directory. `files`: what lies beside it, by name.
+   */
+  constructor(command: string, files: Readonly<Record<string, string>> = {}) {
     const app = join(this.directory, "app");
     cpSync(join(REPOSITORY, "dist"), join(app, "dist"), { recursive: true });
     symlinkSync("thaw", join(app, "dist", "envd"));
-    const command = `exec /app/dist/envd ${flags.join(" ")}`;
-    writeFileSync(join(app, "start"), `#!/bin/bash\n${command}\n`, { mode: 0o755 });
+    const script = `#!/bin/bash\ncd /app\nexec dist/${command}\n`;
+    writeFileSync(join(app, "start"), script, { mode: 0o755 });
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(app, name), text);
     run("tar", ["-C", app, "--owner=0", "--group=0", "-cf", this.app, "."]);
   }
 
