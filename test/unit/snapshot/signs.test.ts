@@ -130,13 +130,17 @@ test("a clock that follows a moment after the generation is no sign of its own",
   expect(signs.check()).toBe("clock");
 });
 
-test("a machine that was loaded with its old id was not replaced for certain", () => {
+test("a machine that was loaded with its old id was not replaced for certain, and only once", () => {
   start();
-
+  pass(10, 3_600);
   count(1);
 
   expect(signs.check()).toBe("clock");
-  expect(signs.check()).toBeUndefined();
+
+  for (let look = 0; look < 5; look += 1) {
+    expect(signs.check()).toBeUndefined();
+    pass(1);
+  }
 });
 
 test("where the kernel's log cannot be read the counter and the clock still tell", () => {
