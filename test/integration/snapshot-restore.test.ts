@@ -158,6 +158,35 @@ describe("the RPC Restore", () => {
     },
   );
 
+  test("keeps live connections however often pauses are aborted", async ({ agent }) => {
+    using busy = await hold("h1", agent);
+    const program = await startWaiting(agent, busy);
+
+    for (let pause = 0; pause < 3; pause += 1) {
+      await prepare(agent);
+      using asking = await hold("h1", agent);
+      const report = await snapshotsOver(asking).restore({ aborted: true });
+      expect(report).toMatchObject({ zombiesDestroyed: 0, connectionsKept: 2 });
+    }
+
+    await program.finish();
+    expect(text(await program.rest(), "stdout")).toBe("as if nothing had been\n");
+  });
+
+  test("keeps a connection whose client has yet to read the end", async ({ agent }) => {
+    using busy = await hold("h2", agent);
+    const program = await startWaiting(agent, busy);
+    await prepare(agent);
+    await program.finish();
+    await expect.poll(() => socketsOn(agent.port)["FIN-WAIT-2"]).toBe(1);
+
+    const report = await agent.client(Snapshot).restore({ aborted: true });
+
+    expect(report).toMatchObject({ zombiesDestroyed: 0, connectionsKept: 2 });
+    expect(text(await program.rest(), "stdout")).toBe("as if nothing had been\n");
+    expect(await busy.ended).toBe("closed");
+  });
+
   test("says truthfully whether the kernel took the entropy", async ({ agent }) => {
     const snapshots = agent.client(Snapshot);
     const capabilities = /CapEff:\s+(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
