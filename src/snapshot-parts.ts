@@ -10,7 +10,7 @@ import { Generation } from "./snapshot/generation.ts";
 import { SnapshotLifecycle } from "./snapshot/lifecycle.ts";
 import { RestoreSigns } from "./snapshot/signs.ts";
 import { systemClock } from "./system/clock.ts";
-import { addEntropy } from "./system/entropy.ts";
+import { addEntropy, reseedKernel } from "./system/entropy.ts";
 import { compactHeap } from "./system/heap.ts";
 import { reseedOpenssl } from "./system/openssl.ts";
 import { countSockets } from "./system/tcp-table.ts";
@@ -57,6 +57,8 @@ export function createSnapshots({
     processes: () => processes.list().length,
     compact: compactHeap,
     reseed: () => {
+      // In this order: each draws from the one before.
+      reseedKernel();
       reseedOpenssl();
       server.renewTicketKeys();
     },

@@ -92,10 +92,7 @@ export class SnapshotLifecycle {
     this.#announce(isAborted);
     await this.#restoring?.done;
     // What was drawn before the host's bytes came may be the same in a clone.
-    if (entropyAccepted === true) {
-      this.#parts.generation.renew();
-      this.#parts.reseed();
-    }
+    if (entropyAccepted === true) this.#redraw();
     const movedNs = hostNs === undefined ? undefined : adjustClock(hostNs);
     if (movedNs !== undefined) this.clockMoved(movedNs);
     return { ...(this.#lastRestore ?? this.#report("call", 0)), entropyAccepted };
@@ -198,14 +195,15 @@ export class SnapshotLifecycle {
     }
     if (this.#restoring !== undefined) {
       if (isCertain) this.#restoring.destroyed += connections.destroyOld();
+      if (noticedBy === "generation") this.#redraw();
       return;
     }
     this.#forgetPause();
     connections.wake();
     connections.beginEpoch();
     const destroyed = isCertain ? connections.destroyOld() : 0;
-    generation.advance();
     reseed();
+    generation.advance();
     const run = { noticedBy, destroyed, done: Promise.resolve() };
     this.#restoring = run;
     this.#enter("restoring");
@@ -218,6 +216,12 @@ export class SnapshotLifecycle {
     this.#overtakenBy = noticedBy;
     this.#parts.connections.beginEpoch();
     this.#parts.connections.destroyOld();
+  }
+
+  /** The kernel has something new to draw from: what was drawn before may be that of a clone. */
+  #redraw(): void {
+    this.#parts.reseed();
+    this.#parts.generation.renew();
   }
 
   async #finish(run: Restoring): Promise<void> {

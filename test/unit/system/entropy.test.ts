@@ -3,11 +3,11 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { addEntropy } from "../../../src/system/entropy.ts";
+import { addEntropy, reseedKernel } from "../../../src/system/entropy.ts";
 
 const SCRIPT = `
-  import { addEntropy } from "./src/system/entropy.ts";
-  console.log(addEntropy(Buffer.alloc(64, 1)));
+  import { addEntropy, reseedKernel } from "./src/system/entropy.ts";
+  console.log(addEntropy(Buffer.alloc(64, 1)), reseedKernel());
 `;
 
 /** Runs the script without the rights that are named, as `setpriv` does. */
@@ -30,16 +30,23 @@ test("no bytes are no entropy, and more than 4,096 are refused", () => {
   expect(() => addEntropy(new Uint8Array(4_097))).toThrow(RangeError);
 });
 
+test("the kernel begins anew when it is asked to", () => {
+  expect(reseedKernel()).toBe(true);
+});
+
 test("without the right to it the kernel takes nothing for entropy, and that is told", async () => {
-  expect(await addWithout("+all")).toBe("true");
-  expect(await addWithout("-sys_admin")).toBe("false");
+  expect(await addWithout("+all")).toBe("true true");
+  expect(await addWithout("-sys_admin")).toBe("false false");
 });
 
 test("no descriptor stays open", () => {
   addEntropy(Buffer.alloc(64));
   const before = readdirSync("/proc/self/fd").length;
 
-  for (let time = 0; time < 20; time += 1) addEntropy(Buffer.alloc(64));
+  for (let time = 0; time < 20; time += 1) {
+    addEntropy(Buffer.alloc(64));
+    reseedKernel();
+  }
 
   expect(readdirSync("/proc/self/fd").length).toBe(before);
 });
