@@ -53,6 +53,20 @@ test("each restore has a number, an id and a time of its own", async () => {
   expect(Date.parse(restored_at)).toBeGreaterThanOrEqual(before);
 });
 
+test("an id that is drawn again belongs to the same restore", async () => {
+  using scratch = scratchDirectory();
+  const generation = new Generation({ directory: scratch.path, log: kept.log });
+  generation.advance();
+  await generation.close();
+  const before = read(generation.file);
+
+  generation.renew();
+  await generation.close();
+
+  expect(generation.id).not.toBe(before.id);
+  expect(read(generation.file)).toEqual({ ...before, id: generation.id });
+});
+
 test("programs that watch the directory are told, and never see half of it", async () => {
   using scratch = scratchDirectory();
   const generation = new Generation({ directory: scratch.path, log: kept.log });
