@@ -10,6 +10,7 @@ export function health(parts: {
 }): Endpoint {
   return async (_request, response) => {
     parts.snapshots.notice("health");
+    response.setHeader("X-Envd-Version", parts.version);
     if (parts.dialect === "wrenn") sendJson(response, 200, { version: parts.version });
     else sendNothing(response);
   };

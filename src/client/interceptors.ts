@@ -1,0 +1,56 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+
+/** What can be asked twice with the effect of once. */
+const IDEMPOTENT = new Set([
+  "process.Process/List",
+  "process.Process/Update",
+  "filesystem.Filesystem/Stat",
+  "filesystem.Filesystem/ListDir",
+  "snapshot.Snapshot/Prepare",
+  "snapshot.Snapshot/Restore",
+  "snapshot.Snapshot/Status",
+]);
+
+/** Says who calls: `X-Access-Token`, and the user as `Authorization`. */
+export function identify(headers: Readonly<Record<string, string>>): Interceptor {
+  return (next) => async (request) => {
+    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+    return await next(request);
+  };
+}
+
+/** Fails a call whose answer has not begun after `ms`, as `deadline_exceeded`. */
+export function limitHeaders(ms: number): Interceptor {
+  return (next) => async (request) => {
+    const limit = new AbortController();
+    const message = `the guest did not begin to answer within ${ms} ms`;
+    const reason = new ConnectError(message, Code.DeadlineExceeded);
+    const timer = setTimeout(() => limit.abort(reason), ms);
+    try {
+      const signal = AbortSignal.any([request.signal, limit.signal]);
+      return await next({ ...request, signal });
+    } catch (error) {
+      throw limit.signal.aborted ? reason : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+/** Asks once more, on a fresh connection, when that of an idempotent call was lost. */
+export const retryOnce: Interceptor = (next) => async (request) => {
+  const { service, method, stream } = request;
+  if (stream || !IDEMPOTENT.has(`${service.typeName}/${method.name}`)) return await next(request);
+  try {
+    return await next(request);
+  } catch (reason) {
+    if (request.signal.aborted || !isLostConnection(reason)) throw reason;
+    return await next(request);
+  }
+};
+
+/** A guest never says this by itself of an ordinary call. */
+function isLostConnection(reason: unknown): boolean {
+  const { code } = ConnectError.from(reason);
+  return code === Code.Unavailable || code === Code.Aborted || code === Code.Canceled;
+}

@@ -1,0 +1,215 @@
+import { createServer, type Server } from "node:net";
+import { describe, expect, vi } from "vitest";
+import { State } from "../../gen/snapshot/snapshot_pb.js";
+import { Guest, GuestError, Interrupted, withSnapshot } from "../../src/client/index.ts";
+import { leavingNothing, startTestAgent, test } from "../helpers/agent.ts";
+
+/** A server that accepts and never says a word. */
+async function silentServer(): Promise<Server & AsyncDisposable & { url: string }> {
+  const sockets = new Set<{ destroy(): void }>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return Object.assign(server, {
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+}
+
+describe("a guest", () => {
+  test("runs a program and tells its output and end", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const program = await guest.process.start("sh", {
+      args: ["-c", "echo out; echo err >&2; exit 3"],
+    });
+
+    expect(await program.text()).toEqual({
+      stdout: "out\n",
+      stderr: "err\n",
+      exitCode: 3,
+      status: "exit status 3",
+    });
+  });
+
+  test("takes input and signals", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const cat = await guest.process.start("cat", { stdin: true });
+    await cat.sendInput(Buffer.from("words"));
+    await cat.closeStdin();
+    const sleeping = await guest.process.start("sleep", { args: ["1000"], tag: "sleeping" });
+    await sleeping.kill("SIGKILL");
+
+    expect(await cat.text()).toMatchObject({ stdout: "words", exitCode: 0 });
+    expect(await sleeping.wait()).toMatchObject({ status: "signal: killed" });
+  });
+
+  test("calls a stream that is cut before the end interrupted, and finds the program again", async ({
+    agent,
+  }) => {
+    using guest = new Guest(agent.url);
+    const program = await guest.process.start("sleep", { args: ["1000"] });
+    const waiting = program.wait();
+    guest.dropConnections();
+
+    await expect(waiting).rejects.toThrow(Interrupted);
+    const found = await guest.process.connect(program.pid);
+    await found.kill();
+    expect(await found.wait()).toMatchObject({ status: "signal: terminated" });
+  });
+
+  test("moves files", async ({ agent }) => {
+    using guest = new Guest(agent.url, { user: "root" });
+    const path = `${agent.directory}/file`;
+    await guest.files.write(path, "content");
+
+    expect((await guest.files.read(path)).toString()).toBe("content");
+    expect((await guest.files.list(agent.directory)).map(({ name }) => name)).toContain("file");
+    expect(await guest.files.stat(path)).toMatchObject({ name: "file", size: 7n });
+    await guest.files.remove(path);
+    await expect(guest.files.read(path)).rejects.toMatchObject({ kind: "not-found" });
+    await expect(guest.files.stat(path)).rejects.toMatchObject({ kind: "not-found" });
+  });
+
+  test("is refused without its token, in a word that programs understand", async () => {
+    await using agent = await startTestAgent({ accessToken: "secret" });
+    using stranger = new Guest(agent.url);
+    using friend = new Guest(agent.url, { token: "secret" });
+
+    await expect(stranger.process.list()).rejects.toMatchObject({ kind: "unauthenticated" });
+    await expect(stranger.process.list()).rejects.toThrow(GuestError);
+    expect(await friend.process.list()).toEqual([]);
+  });
+
+  test("tells its version in both dialects", async ({ agent }) => {
+    await using other = await startTestAgent({ dialect: "wrenn" });
+    using guest = new Guest(agent.url);
+    using otherGuest = new Guest(other.url);
+
+    expect(await guest.version()).toMatch(/^\d+\.\d+\.\d+$/);
+    expect(await otherGuest.version()).toBe(await guest.version());
+  });
+
+  test("keeps no idle connection when told so", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    await guest.process.list();
+    await guest.version();
+    await vi.waitFor(() => expect(agent.connections()).toBe(2));
+
+    await vi.waitFor(() => {
+      guest.closeIdleConnections();
+      expect(agent.connections()).toBe(0);
+    });
+    expect(await guest.process.list()).toEqual([]);
+  });
+
+  test("asks once more when the connection of an idempotent call was lost", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const listing = guest.process.list();
+    guest.dropConnections();
+
+    expect(await listing).toEqual([]);
+  });
+});
+
+describe("a guest that is not there", () => {
+  test("is waited for until it is", async () => {
+    await using place = await startTestAgent();
+    const { port, url } = place;
+    await place.close();
+    using guest = new Guest(url);
+    const ready = guest.waitUntilReady();
+    await using _agent = await startTestAgent({ port });
+
+    await ready;
+  });
+
+  test("is waited for as long as was said", async () => {
+    await using server = await silentServer();
+    using guest = new Guest(server.url);
+
+    await expect(guest.waitUntilReady({ timeoutMs: 300 })).rejects.toMatchObject({
+      kind: "timeout",
+    });
+  });
+
+  test("is waited for until the caller gives up", async () => {
+    await using server = await silentServer();
+    using guest = new Guest(server.url);
+    const signal = AbortSignal.timeout(100);
+
+    await expect(guest.waitUntilReady({ signal })).rejects.toMatchObject({ name: "TimeoutError" });
+  });
+
+  test.for(["unary", "stream", "plain"] as const)(
+    "fails a call in time whose answer does not begin: %s",
+    async (kind) => {
+      await using server = await silentServer();
+      using guest = new Guest(server.url, { headersMs: 300 });
+      const calls = {
+        unary: () => guest.process.list(),
+        stream: () => guest.process.start("true"),
+        plain: () => guest.files.read("/x"),
+      };
+
+      await expect(calls[kind]()).rejects.toMatchObject({ kind: "timeout" });
+    },
+  );
+});
+
+describe("withSnapshot", () => {
+  test("brings the guest to rest, and back when it runs again", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    using observer = new Guest(agent.url);
+    await guest.process.list();
+    const result = await withSnapshot(guest, async () => {
+      await vi.waitFor(() => expect(agent.connections(), "nothing holds the guest").toBe(0));
+      return "frozen";
+    });
+    const status = await observer.snapshot.status();
+
+    expect(result).toMatchObject({
+      value: "frozen",
+      prepareError: undefined,
+      prepared: { quiescent: true },
+      restored: { generation: 2n, entropyAccepted: true },
+    });
+    expect(status).toMatchObject({ state: State.RUNNING, generation: 2n });
+  });
+
+  test("rolls back when the freeze fails, and throws its error", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const program = await guest.process.start("cat", { stdin: true });
+    const failure = new Error("the disk is full");
+
+    await expect(withSnapshot(guest, () => Promise.reject(failure))).rejects.toBe(failure);
+    expect((await guest.snapshot.status()).state).toBe(State.RUNNING);
+    await program.sendInput(Buffer.from("still here"));
+    await program.closeStdin();
+    expect(await program.text(), "its stream lives").toMatchObject({ stdout: "still here" });
+  });
+
+  test("freezes all the same when the guest does not answer Prepare in time", async () => {
+    await leavingNothing(async () => {
+      await using server = await silentServer();
+      using guest = new Guest(server.url);
+      const start = performance.now();
+      let wasFrozen = false;
+      const freeze = async () => {
+        wasFrozen = true;
+        throw new Error("enough");
+      };
+
+      await expect(withSnapshot(guest, freeze)).rejects.toThrow();
+      expect(wasFrozen).toBe(true);
+      expect(performance.now() - start).toBeLessThan(15_000);
+    });
+  });
+});
