@@ -17,7 +17,8 @@ async function aheadS({ network }: Machine): Promise<number> {
   return (Date.parse(status.time) - Date.now()) / 1_000;
 }
 
-const isAlive = async (machine: Machine) => (await machine.shell("ps | grep '[s]leep 4242' || true")) !== "";
+const isAlive = async (machine: Machine) =>
+  (await machine.shell("ps | grep '[s]leep 4242' || true")) !== "";
 
 describeVm("the clock and the timers", () => {
   test.for(PAUSES_S)("are right after a pause of %i s", async (pauseS) => {
