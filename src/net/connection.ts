@@ -1,5 +1,12 @@
 import type { Socket } from "node:net";
-import { probePeer, resetOnClose, setKeepAlive, type TcpInfo, tcpInfo } from "../system/tcp.ts";
+import {
+  hasUnread,
+  probePeer,
+  resetOnClose,
+  setKeepAlive,
+  type TcpInfo,
+  tcpInfo,
+} from "../system/tcp.ts";
 
 /** What a connection was found to speak. */
 export type ConnectionProtocol = "sniffing" | "http1" | "h2";
@@ -30,6 +37,9 @@ const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
 /** The same for a connection that may be left over from the life before a restore: 3 s. */
 const KEEP_ALIVE_OF_OLD = { idleS: 1, intervalS: 1, probes: 2 };
 
+/** How long a client is taken to be about to ask, in ms, when it has said nothing yet. */
+const NEW_MS = 250;
+
 /** One connection, from accept to close. */
 export class Connection {
   /** Unique while the agent runs; grows with time. */
@@ -45,7 +55,7 @@ export class Connection {
   /** Retires with the next request. */
   isLeaving = false;
   /** Finishes what is in flight, takes nothing more, then closes. Set by who speaks the protocol. */
-  onRetire: () => void;
+  onRetire: () => void = () => this.#retireUnheard();
   /** Asks the peer by the protocol itself; absent where that knows no such question. */
   ping: ((onAnswer: () => void) => void) | undefined;
   #openRequests = 0;
@@ -55,7 +65,6 @@ export class Connection {
     this.socket = socket;
     this.epoch = epoch;
     this.remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
-    this.onRetire = () => this.destroy();
     if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
   }
 
@@ -77,6 +86,17 @@ export class Connection {
   retire(): void {
     this.isRetiring = true;
     this.onRetire();
+  }
+
+  /** Its peer has shown that it lives in `epoch`. */
+  renew(epoch: number): void {
+    this.epoch = epoch;
+    if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
+  }
+
+  /** Whether bytes of the client wait to be looked at. */
+  get hasUnread(): boolean {
+    return this.#fd !== undefined && hasUnread(this.#fd);
   }
 
   /** Closes now. */
@@ -134,10 +154,16 @@ export class Connection {
       openRequests: this.#openRequests,
       bytesRead: this.socket.bytesRead,
       bytesWritten: this.socket.bytesWritten,
-      sinceProgressMs:
-        info === undefined ? ageMs : Math.min(info.lastDataSentMs, info.lastDataReceivedMs),
+      sinceProgressMs: info === undefined ? ageMs : sinceProgressMs(info),
       isRetiring: this.isRetiring,
     };
+  }
+
+  /** Before it is known what it speaks: a client that is about to ask is not turned away. */
+  #retireUnheard(): void {
+    const isNew = performance.now() - this.since < NEW_MS;
+    if (isNew || this.hasUnread || this.socket.bytesRead > 0) this.isLeaving = true;
+    else this.destroy();
   }
 
   /** Node offers the descriptor on the socket's handle only. */
@@ -145,4 +171,11 @@ export class Connection {
     const { _handle: handle } = this.socket as Socket & { _handle?: { fd?: number } | null };
     return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
   }
+}
+
+/** What is sent again to a peer that does not answer is no progress. */
+function sinceProgressMs(info: TcpInfo): number {
+  const sentMs =
+    info.unacked > 0 ? Math.max(info.lastDataSentMs, info.lastAckReceivedMs) : info.lastDataSentMs;
+  return Math.min(sentMs, info.lastDataReceivedMs);
 }

@@ -37,6 +37,7 @@ export class StallWatch {
   readonly #stallMs: number;
   readonly #now: () => number;
   readonly #active = new Map<Watched, Entry>();
+  #lookedAt = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** `stallMs`: how long a peer may take nothing; `now`: a monotonic clock in ms. */
@@ -54,6 +55,7 @@ export class StallWatch {
   /** Looks at `watched` until nothing waits for its peer. Call it after every write. */
   note(watched: Watched): void {
     if (this.#active.has(watched)) return;
+    if (this.#active.size === 0) this.#lookedAt = this.#now();
     this.#active.set(watched, { watched, taken: watched.taken(), since: this.#now() });
     this.#timer ??= setInterval(() => this.check(), Math.ceil(this.#stallMs / CHECKS)).unref();
   }
@@ -67,8 +69,13 @@ export class StallWatch {
   /** Looks once. The watch does it by itself, many times in a stall time. */
   check(): void {
     const now = this.#now();
+    const gapMs = now - this.#lookedAt;
+    this.#lookedAt = now;
+    // Over a machine that stood still time passed in which no peer could take anything.
+    const skippedMs = gapMs > this.#stallMs / 2 ? gapMs : 0;
     for (const entry of this.#active.values()) {
       const { watched } = entry;
+      entry.since = Math.min(now, entry.since + skippedMs);
       const taken = watched.taken();
       if (!watched.isWaiting()) {
         this.#active.delete(watched);

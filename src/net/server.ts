@@ -10,6 +10,7 @@ import { Http1Exchanges } from "./http1-exchanges.ts";
 import { boundSession } from "./session-bounds.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { Tracker } from "./tracker.ts";
+import { VANISHED_LOOK_MS } from "./vanished.ts";
 
 /** What the server is made with. */
 export interface ServerOptions {
@@ -72,6 +73,7 @@ export class Server {
   readonly #exchanges = new WeakMap<object, Http1Exchanges>();
   /** Connections that speak TLS, by their peer: the encrypted socket does not name its carrier. */
   readonly #handshakes = new Map<string, Connection>();
+  #http1Count = 0;
   #port = 0;
   /** The connection whose session is being made: the session event does not name its socket. */
   #opening: Connection | undefined;
@@ -85,15 +87,15 @@ export class Server {
       connectionsCheckingInterval: NEVER_MS,
       noDelay: true,
     });
-    this.tracker.onOccupied = (isOccupied) => {
-      this.#checkEvery(isOccupied ? CHECK_MS : NEVER_MS);
-      this.onOccupied(isOccupied);
-    };
+    this.tracker.onOccupied = (isOccupied) => this.onOccupied(isOccupied);
     this.#acceptHttp1 = this.#http1.listeners("connection")[0] as (socket: Socket) => void;
     this.#http1.removeAllListeners("connection");
     this.#http1.on("connection", (socket: Socket) => this.#accept(socket));
     this.#http1.on("request", (request, response) => {
-      this.#exchanges.get(request.socket)?.add(response);
+      if (this.#exchanges.get(request.socket)?.add(response) === false) {
+        request.socket.destroy();
+        return;
+      }
       this.#answer(this.#connections.get(request.socket), request, response);
     });
     this.#http1.on("clientError", onClientError);
@@ -132,7 +134,8 @@ export class Server {
   get awake(): string[] {
     const count = this.tracker.list().length;
     if (count === 0) return [];
-    return [`connections: ${count} are open, a look every ${CHECK_MS} ms`];
+    const everyMs = this.#http1Count > 0 ? CHECK_MS : VANISHED_LOOK_MS;
+    return [`connections: ${count} are open, a look every ${everyMs} ms`];
   }
 
   /** Encrypts TLS session tickets with new keys: the old ones are the same in every clone. */
@@ -147,11 +150,22 @@ export class Server {
     await closed;
   }
 
+  /** Unfinished header blocks are looked for while there are connections that may have one. */
+  #countHttp1(socket: Socket): void {
+    this.#http1Count += 1;
+    if (this.#http1Count === 1) this.#checkEvery(CHECK_MS);
+    socket.once("close", () => {
+      this.#http1Count -= 1;
+      if (this.#http1Count === 0) this.#checkEvery(NEVER_MS);
+    });
+  }
+
   /**
-   * Node looks for unfinished header blocks for ever, connections or not, and takes a new interval
-   * only when it begins to listen.
+   * Node looks for them for ever, connections or not, and takes a new interval only when it begins
+   * to listen. A server that has closed stopped to look, and would begin again.
    */
   #checkEvery(ms: number): void {
+    if (!this.#http1.listening) return;
     Object.assign(this.#http1, { connectionsCheckingInterval: ms });
     this.#http1.emit("listening");
   }
@@ -240,9 +254,10 @@ export class Server {
       this.#opening = undefined;
       return;
     }
-    const exchanges = new Http1Exchanges(socket);
+    const exchanges = new Http1Exchanges(socket, () => connection.hasUnread);
     this.#exchanges.set(socket, exchanges);
     connection.onRetire = () => exchanges.retire();
+    this.#countHttp1(socket);
     this.#acceptHttp1.call(this.#http1, socket);
   }
 

@@ -3,8 +3,12 @@ import { sleep } from "../lib/sleep.ts";
 import { Connection, type ConnectionStatus } from "./connection.ts";
 import { VanishedWatch } from "./vanished.ts";
 
-/** An acknowledgement that came just before a probe would look like its answer. */
+/**
+ * What came from a peer just before a probe would look like its answer. So probes wait for so
+ * long, and who was heard in the later half of that lives: the kernel's clock ticks every 4 or 10 ms.
+ */
 const QUIET_MS = 20;
+const HEARD_MS = QUIET_MS / 2;
 /** How often it is looked whether probes have been answered. */
 const LOOK_MS = 20;
 /**
@@ -12,6 +16,9 @@ const LOOK_MS = 20;
  * to keep-alive as well, Linux gives no other (`tcp_invalid_ratelimit`).
  */
 const AGAIN_MS = 520;
+
+/** In this time, in ms, the kernel has found out about a peer that was left to it. */
+const KERNEL_MS = 5_000;
 
 /** Every open connection of the agent's port. */
 export class Tracker {
@@ -112,10 +119,15 @@ export class Tracker {
     const kept = new Set<Connection>();
     const keep = (connection: Connection) => {
       kept.add(connection);
-      connection.epoch = this.#epoch;
+      connection.renew(this.#epoch);
+    };
+    const leave = (connection: Connection) => {
+      kept.add(connection);
+      this.#leaveToKernel(connection);
     };
     const probedAt = performance.now();
-    const asked = old.filter((connection) => ask(connection, () => keep(connection)));
+    for (const connection of old) if (silentMs(connection) < HEARD_MS) keep(connection);
+    const asked = this.#old().filter((connection) => ask(connection, keep, leave));
     const unheard = () => asked.filter((connection) => this.#isOld(connection));
     let isAskedAgain = false;
     for (let silent = asked; silent.length > 0; silent = unheard()) {
@@ -153,6 +165,14 @@ export class Tracker {
     return connection.epoch < this.#epoch && !connection.socket.destroyed;
   }
 
+  /** It is an old one until then, and goes when it becomes certain that the old ones lead nowhere. */
+  #leaveToKernel(connection: Connection): void {
+    const epoch = this.#epoch;
+    setTimeout(() => {
+      if (this.#isOld(connection) && epoch === this.#epoch) connection.renew(epoch);
+    }, KERNEL_MS).unref();
+  }
+
   #occupied(isOccupied: boolean): void {
     this.#vanished.run(isOccupied);
     this.onOccupied(isOccupied);
@@ -160,17 +180,27 @@ export class Tracker {
 }
 
 /** Asks the peer whether it is there. Returns whether silence is to count as a no. */
-function ask(connection: Connection, onAnswer: () => void): boolean {
+function ask(
+  connection: Connection,
+  keep: (connection: Connection) => void,
+  leave: (connection: Connection) => void,
+): boolean {
   if (connection.probe()) return true;
   if (connection.ping !== undefined && !connection.isHalfClosed) {
-    connection.ping(onAnswer);
+    connection.ping(() => keep(connection));
     return true;
   }
-  onAnswer();
+  leave(connection);
   return false;
 }
 
 function hasAnswered(connection: Connection, probedAt: number): boolean {
+  return silentMs(connection) < performance.now() - probedAt;
+}
+
+/** How long ago the peer was last heard of. */
+function silentMs(connection: Connection): number {
   const info = connection.tcpInfo();
-  return info !== undefined && info.lastAckReceivedMs < performance.now() - probedAt;
+  if (info === undefined) return Number.POSITIVE_INFINITY;
+  return Math.min(info.lastAckReceivedMs, info.lastDataReceivedMs);
 }

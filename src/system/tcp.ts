@@ -3,6 +3,7 @@ import { TCP_STATES, type TcpState } from "./tcp-table.ts";
 
 /** From linux/tcp.h and asm-generic/socket.h. */
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
 const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
@@ -11,9 +12,12 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
 const TCP_REPAIR = 19;
+/** From asm-generic/ioctls.h. */
+const FIONREAD = 0x541b;
 /** `struct tcp_info` grows with every kernel; what is read here is in its oldest part. */
 const INFO_BYTES = 104;
 const AT_STATE = 0;
+const AT_PROBES = 3;
 const AT_UNACKED = 24;
 const AT_LAST_DATA_SENT = 44;
 const AT_LAST_DATA_RECEIVED = 52;
@@ -29,6 +33,8 @@ export interface TcpInfo {
   state: TcpState | undefined;
   /** Segments that were sent and not acknowledged. */
   unacked: number;
+  /** Probes, of keep-alive or of a closed window, that were sent and not answered. */
+  unansweredProbes: number;
   /** How long ago the last data was sent, in ms. */
   lastDataSentMs: number;
   /** How long ago the last data came, in ms. */
@@ -49,6 +55,7 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
   return {
     state: TCP_STATES[info.readUInt8(AT_STATE)],
     unacked: info.readUInt32LE(AT_UNACKED),
+    unansweredProbes: info.readUInt8(AT_PROBES),
     lastDataSentMs: info.readUInt32LE(AT_LAST_DATA_SENT),
     lastDataReceivedMs: info.readUInt32LE(AT_LAST_DATA_RECEIVED),
     lastAckReceivedMs: info.readUInt32LE(AT_LAST_ACK_RECEIVED),
@@ -61,7 +68,17 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
  * `false` where the agent may not (CAP_NET_ADMIN).
  */
 export function probePeer(fd: number): boolean {
-  return setOption(fd, IPPROTO_TCP, TCP_REPAIR, 1) && setOption(fd, IPPROTO_TCP, TCP_REPAIR, 0);
+  if (!setOption(fd, IPPROTO_TCP, TCP_REPAIR, 1)) return false;
+  const isAsked = setOption(fd, IPPROTO_TCP, TCP_REPAIR, 0);
+  // Leaving the mode takes this away, and no agent could listen again beside such a socket.
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  return isAsked;
+}
+
+/** Whether bytes have come to `fd` that nobody has read. */
+export function hasUnread(fd: number): boolean {
+  const ioctl = libcFunction("int ioctl(int fd, unsigned long request, _Out_ int *value)");
+  return Number(ioctl(fd, FIONREAD, option)) >= 0 && (option[0] ?? 0) > 0;
 }
 
 /** Has the kernel ask a silent peer whether it is there, and close the connection if it is not. */

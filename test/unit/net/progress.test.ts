@@ -57,6 +57,20 @@ test("a peer that takes one byte in every stall time never stalls", () => {
   expect(slow.stalls).toBe(0);
 });
 
+test("a peer is not charged with the time that the machine stood still", () => {
+  let standstillMs = 0;
+  const watch = new StallWatch(STALL_MS, () => performance.now() + standstillMs);
+  const live = peer();
+  watch.note(live);
+  vi.advanceTimersByTime(STALL_MS / 2);
+  standstillMs = 60 * STALL_MS;
+
+  vi.advanceTimersByTime(STALL_MS / 4);
+  expect(live.stalls).toBe(0);
+  vi.advanceTimersByTime(STALL_MS / 2);
+  expect(live.stalls).toBe(1);
+});
+
 test("writing to a stopped peer is not progress", () => {
   const watch = new StallWatch(STALL_MS);
   const stopped = peer();
