@@ -11,6 +11,7 @@ import { describe, expect } from "vitest";
 import { Process } from "../../gen/process/process_pb.js";
 import { NoticedBy, Snapshot, State } from "../../gen/snapshot/snapshot_pb.js";
 import { startTestAgent, test } from "../helpers/agent.ts";
+import { Binary } from "../helpers/binary.ts";
 import { hold } from "../helpers/held-connection.ts";
 import { MetadataServer } from "../helpers/metadata-server.ts";
 import { follow, text } from "../helpers/process.ts";
@@ -87,8 +88,18 @@ class Download implements Disposable {
 }
 
 /** Counts on a terminal, a line a moment, until a line is typed. */
-const COUNTING =
-  'stty -echo; i=0; until read -r -t 0.002 line; do i=$((i + 1)); echo $i; done; echo "$line after $i"';
+const COUNTING = [
+  "stty -echo; i=0; typed=",
+  // What was read when the time is over is in the variable all the same.
+  "until read -r -t 0.002 part; do typed+=$part; i=$((i + 1)); echo $i; done",
+  'echo "$typed$part after $i"',
+].join("\n");
+
+/** What it has written when it was stopped after so many lines. */
+const counted = (last: number) => [
+  ...Array.from({ length: last }, (_, index) => String(index + 1)),
+  `stopped after ${last}`,
+];
 
 describe.for(httpVersions)("over %s, a pause that does not come about", (version) => {
   test("costs a terminal no line, and a download of 1 GiB no byte", async ({ agent }) => {
@@ -107,13 +118,13 @@ describe.for(httpVersions)("over %s, a pause that does not come about", (version
     await download.readTo(GIB / 8);
 
     const { report } = await prepare(agent);
-    const counted = text(terminal.events, "pty").split("\n").length;
-    await lines(counted + 20);
+    const before = text(terminal.events, "pty").split("\n").length;
+    await lines(before + 20);
     await download.readTo(GIB / 4);
     using host = await hold("h1", agent);
     const snapshots = createClient(Snapshot, host.transport);
     await expect.poll(async () => (await snapshots.status({})).state).toBe(State.RUNNING);
-    await lines(counted + 40);
+    await lines(before + 40);
     await agent.process().sendInput({
       process: terminal.selector,
       input: { input: { case: "pty", value: Buffer.from("stopped\n") } },
@@ -130,12 +141,45 @@ describe.for(httpVersions)("over %s, a pause that does not come about", (version
     const output = text(await terminal.rest(), "pty")
       .trimEnd()
       .split("\r\n");
-    const last = output.length - 1;
-    expect(output).toEqual([
-      ...Array.from({ length: last }, (_, index) => String(index + 1)),
-      `stopped after ${last}`,
-    ]);
+    expect(output).toEqual(counted(output.length - 1));
   });
+});
+
+test("an agent that is stopped after Prepare, and goes on, has lost nobody", async () => {
+  await using binary = await Binary.envd(["-isnotfc"]);
+  const target = { port: Number(new URL(binary.url).port) };
+  using busy = await hold("h2", target);
+  const follower = createClient(Process, busy.transport);
+  const program = await follow(
+    follower.start({ process: { cmd: "bash", args: ["-c", COUNTING] }, pty: {} }),
+  );
+  using carrier = await hold("h1", target);
+  const report = await createClient(Snapshot, carrier.transport).prepare({});
+
+  binary.child.kill("SIGSTOP");
+  // The kernel takes the connection and the request while nobody is there to answer.
+  const asking = connect({ ...target, host: "127.0.0.1" });
+  asking.write("GET /health HTTP/1.1\r\nHost: guest\r\n\r\n");
+  await once(asking, "ready");
+  binary.child.kill("SIGCONT");
+  const [answer] = (await once(asking, "data")) as [Buffer];
+  asking.destroy();
+  using host = await hold("h1", target);
+  const snapshots = createClient(Snapshot, host.transport);
+  await expect.poll(async () => (await snapshots.status({})).state).toBe(State.RUNNING);
+  const { lastRestore } = await snapshots.status({});
+  await createClient(Process, host.transport).sendInput({
+    process: program.selector,
+    input: { input: { case: "pty", value: Buffer.from("stopped\n") } },
+  });
+
+  expect(report.blockers).toEqual(["1 stream is open"]);
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 204 No Content\r\n/);
+  expect(lastRestore).toMatchObject({ noticedBy: NoticedBy.CONNECTION, zombiesDestroyed: 0 });
+  const output = text(await program.rest(), "pty")
+    .trimEnd()
+    .split("\r\n");
+  expect(output).toEqual(counted(output.length - 1));
 });
 
 describe("forwarding", () => {
