@@ -14,6 +14,7 @@ const documents = [
   "CHANGELOG.md",
   "docs/architecture.md",
   "docs/protocol.md",
+  "docs/snapshots.md",
   "docs/node-notes.md",
   "docs/benchmarks.md",
 ];
@@ -92,4 +93,10 @@ describe("the README's commands", () => {
 
     expect(stdout).toBe("hello from the guest\n\n");
   });
+});
+
+agentTest("examples/snapshot.ts brackets a snapshot", async ({ agent }) => {
+  const { stdout } = await run(process.execPath, ["examples/snapshot.ts", agent.url]);
+
+  expect(stdout).toBe("left when the machine was frozen: nothing\nawake in generation 2\n");
 });
