@@ -17,6 +17,10 @@ async function main(calledAs: string, argv: readonly string[]): Promise<void> {
       process.stdout.write(command.text);
       return;
     }
+    if (command.kind === "task") {
+      process.exitCode = await command.run();
+      return;
+    }
     const log = createLog(command.config.logLevel);
     // Who started the agent may have had other ideas; what the agent makes is for all to read.
     process.umask(0o022);

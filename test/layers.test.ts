@@ -68,7 +68,7 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ["node:", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
   },
   cli: {
-    rooms: ["agent.ts", "config.ts", "log.ts", "system"],
+    rooms: ["agent.ts", "client", "config.ts", "log.ts", "system"],
     packages: ["node:"],
   },
   "main.ts": {

@@ -1,4 +1,5 @@
 import { COMMIT, ENVD_VERSION, VERSION } from "../config.ts";
+import { type DoctorCommand, parseDoctor } from "./doctor.ts";
 import { parseServe, type ServeCommand } from "./serve.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -8,6 +9,7 @@ function thawUsage(): string {
 
   thaw serve [flags]   serve processes, files and watches of this machine
   thaw serve --help    list its flags
+  thaw doctor clones   show which life of its machine a guest is in
   thaw --version       print the version
 
 Called as envd, through a symlink of that name, it takes envd's flags.
@@ -15,11 +17,13 @@ Called as envd, through a symlink of that name, it takes envd's flags.
 }
 
 /** Reads the command line of `thaw`. Throws `UsageError`. */
-export function parseThaw(argv: readonly string[]): ServeCommand {
+export function parseThaw(argv: readonly string[]): ServeCommand | DoctorCommand {
   const [command, ...rest] = argv;
   switch (command) {
     case "serve":
       return parseServe(rest);
+    case "doctor":
+      return parseDoctor(rest);
     case "--version":
       return {
         kind: "print",
