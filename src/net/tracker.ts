@@ -115,7 +115,7 @@ export class Tracker {
   ): Promise<{ destroyed: number; kept: number }> {
     const old = this.#old();
     if (old.length === 0) return { destroyed: 0, kept: 0 };
-    await sleep(QUIET_MS, signal);
+    const isQuiet = await sleep(QUIET_MS, signal);
     const kept = new Set<Connection>();
     const keep = (connection: Connection) => {
       kept.add(connection);
@@ -126,7 +126,7 @@ export class Tracker {
       this.#leaveToKernel(connection);
     };
     const probedAt = performance.now();
-    for (const connection of old) if (silentMs(connection) < HEARD_MS) keep(connection);
+    for (const connection of old) if (isQuiet && silentMs(connection) < HEARD_MS) keep(connection);
     const asked = this.#old().filter((connection) => ask(connection, keep, leave));
     const unheard = () => asked.filter((connection) => this.#isOld(connection));
     let isAskedAgain = false;

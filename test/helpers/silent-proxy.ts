@@ -19,6 +19,7 @@ export class SilentProxy implements AsyncDisposable {
   readonly #directory = mkdtempSync(join(tmpdir(), "thaw-proxy-"));
   readonly #namespace: Namespace;
   readonly #child: ChildProcess;
+  #isHidden = false;
 
   private constructor(namespace: Namespace, port: number) {
     this.path = join(this.#directory, "socket");
@@ -44,11 +45,13 @@ export class SilentProxy implements AsyncDisposable {
   async vanish(): Promise<void> {
     await this.hold();
     this.#namespace.hide(this.address);
+    this.#isHidden = true;
   }
 
   /** Comes back as if nothing had been. */
   async resume(): Promise<void> {
-    this.#namespace.show(this.address);
+    if (this.#isHidden) this.#namespace.show(this.address);
+    this.#isHidden = false;
     await this.#do("resume");
   }
 
