@@ -11,8 +11,8 @@ import { type NetClient, openClient, ways } from "../helpers/net-client.ts";
 import { type RawSocket, rawSocket } from "../helpers/raw-socket.ts";
 import { SilentProxy } from "../helpers/silent-proxy.ts";
 
-/** How long a probe may take, in ms. */
-const PROBE_MS = 400;
+/** How long a probe may take, in ms: as long as after a restore. */
+const PROBE_MS = 800;
 const REQUEST = "GET /once HTTP/1.1\r\nHost: guest\r\n\r\n";
 const tls = makeCertificate();
 
@@ -47,9 +47,10 @@ class TestServer {
   }
 }
 
-const test = base.extend<{ guest: TestServer }>({
-  guest: async ({ task: _ }, use) => {
-    const guest = new TestServer("0.0.0.0");
+const test = base.extend<{ host: string; guest: TestServer }>({
+  host: "0.0.0.0",
+  guest: async ({ host }, use) => {
+    const guest = new TestServer(host);
     await guest.server.listen();
     await use(guest);
     await guest.server.close(0);
@@ -296,19 +297,16 @@ describe("a probe", () => {
   });
 });
 
-const vanishing = test.extend<{ namespace: Namespace; proxy: SilentProxy }>({
-  namespace: async ({ task: _ }, use) => {
+const vanishing = test.extend<{ network: { namespace: Namespace; proxy: SilentProxy } }>({
+  network: async ({ guest }, use) => {
     using namespace = new Namespace();
-    await use(namespace);
-  },
-  proxy: async ({ guest, namespace }, use) => {
     await using proxy = await SilentProxy.start(namespace, guest.server.port);
-    await use(proxy);
+    await use({ namespace, proxy });
   },
 });
 
 describe.skipIf(problem !== undefined)("a probe over a network", () => {
-  vanishing("keeps a peer whose program stands still", async ({ guest, proxy }) => {
+  vanishing("keeps a peer whose program stands still", async ({ guest, network: { proxy } }) => {
     using clients = await openAll(proxy);
     await proxy.hold();
     guest.server.tracker.beginEpoch();
@@ -320,21 +318,24 @@ describe.skipIf(problem !== undefined)("a probe over a network", () => {
     await clients.work(guest);
   });
 
-  vanishing("destroys a peer that is silent, within 500 ms", async ({ guest, proxy }) => {
-    const { tracker, port } = guest.server;
-    using clients = await openAll(proxy);
-    await proxy.vanish();
-    tracker.beginEpoch();
+  vanishing(
+    "destroys a peer that is silent, as soon as the time has passed",
+    async ({ guest, network: { proxy } }) => {
+      const { tracker, port } = guest.server;
+      using clients = await openAll(proxy);
+      await proxy.vanish();
+      tracker.beginEpoch();
 
-    const start = performance.now();
-    const result = await tracker.probeOld(PROBE_MS);
+      const start = performance.now();
+      const result = await tracker.probeOld(PROBE_MS);
 
-    expect(performance.now() - start).toBeLessThan(500);
-    expect(result).toEqual({ destroyed: clients.all.length, kept: 0 });
-    expect(socketsOn(port)).toEqual({});
-  });
+      expect(performance.now() - start).toBeLessThan(PROBE_MS + 400);
+      expect(result).toEqual({ destroyed: clients.all.length, kept: 0 });
+      expect(socketsOn(port)).toEqual({});
+    },
+  );
 
-  vanishing("ends what a peer has forgotten", async ({ guest, namespace, proxy }) => {
+  vanishing("ends what a peer has forgotten", async ({ guest, network: { namespace, proxy } }) => {
     const { tracker, port } = guest.server;
     using clients = await openAll(proxy);
     await proxy.vanish();
@@ -349,21 +350,24 @@ describe.skipIf(problem !== undefined)("a probe over a network", () => {
     expect(socketsOn(port)).toEqual({});
   });
 
-  vanishing("ends at once when the old ones are destroyed", async ({ guest, proxy }) => {
-    const { tracker } = guest.server;
-    using clients = await openAll(proxy);
-    await proxy.vanish();
-    tracker.beginEpoch();
-    const start = performance.now();
+  vanishing(
+    "ends at once when the old ones are destroyed",
+    async ({ guest, network: { proxy } }) => {
+      const { tracker } = guest.server;
+      using clients = await openAll(proxy);
+      await proxy.vanish();
+      tracker.beginEpoch();
+      const start = performance.now();
 
-    const probed = tracker.probeOld(20_000);
-    expect(tracker.destroyOld()).toBe(clients.all.length);
+      const probed = tracker.probeOld(20_000);
+      expect(tracker.destroyOld()).toBe(clients.all.length);
 
-    expect(await probed).toEqual({ destroyed: 0, kept: 0 });
-    expect(performance.now() - start).toBeLessThan(500);
-  });
+      expect(await probed).toEqual({ destroyed: 0, kept: 0 });
+      expect(performance.now() - start).toBeLessThan(500);
+    },
+  );
 
-  vanishing("ends at once when it is given up", async ({ guest, proxy }) => {
+  vanishing("ends at once when it is given up", async ({ guest, network: { proxy } }) => {
     using clients = await openAll(proxy);
     await proxy.vanish();
     guest.server.tracker.beginEpoch();
