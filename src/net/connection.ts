@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import {
+  descriptorOf,
   hasUnread,
   probePeer,
   resetOnClose,
@@ -166,10 +167,8 @@ export class Connection {
     else this.destroy();
   }
 
-  /** Node offers the descriptor on the socket's handle only. */
   get #fd(): number | undefined {
-    const { _handle: handle } = this.socket as Socket & { _handle?: { fd?: number } | null };
-    return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
+    return descriptorOf(this.socket);
   }
 }
 

@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { descriptorOf, resetOnClose, setKeepAlive } from "../system/tcp.ts";
 
 /** Where a relay accepts and where it leads. */
 export interface Route {
@@ -9,6 +10,9 @@ export interface Route {
   /** The loopback address of the listener. */
   toAddress: string;
 }
+
+/** A silent peer is asked whether it is there; one that is gone is so after 30 s. */
+const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
 
 /** Carries connections to one port of the outer address to the same port of loopback. */
 export class Relay {
@@ -41,17 +45,23 @@ export class Relay {
     return this.#isClosed;
   }
 
-  /** Ends the relay and everything it carries. */
+  /** Ends the relay and everything it carries, at once: the peers may be gone. */
   close(): void {
     this.#isClosed = true;
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) {
+      const fd = descriptorOf(socket);
+      if (fd !== undefined) resetOnClose(fd);
+      socket.destroy();
+    }
   }
 
   /** Each side may end its direction while the other goes on; an error ends both. */
   #carry(outer: Socket): void {
     const { port, toAddress: host } = this.#route;
     const inner = connect({ port, host, allowHalfOpen: true });
+    const fd = descriptorOf(outer);
+    if (fd !== undefined) setKeepAlive(fd, KEEP_ALIVE);
     for (const [one, other] of [
       [outer, inner],
       [inner, outer],

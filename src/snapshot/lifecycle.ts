@@ -40,6 +40,8 @@ const PROBE_MS = 800;
 interface Restoring {
   readonly noticedBy: NoticedBy;
   destroyed: number;
+  /** What ports carry is cut: they were stopped, or it leads nowhere. */
+  restartsPorts: boolean;
   readonly done: Promise<void>;
 }
 
@@ -195,16 +197,18 @@ export class SnapshotLifecycle {
     }
     if (this.#restoring !== undefined) {
       if (isCertain) this.#restoring.destroyed += connections.destroyOld();
+      this.#restoring.restartsPorts ||= isCertain;
       if (noticedBy === "generation") this.#redraw();
       return;
     }
+    const restartsPorts = isCertain || this.#state === "prepared";
     this.#forgetPause();
     connections.wake();
     connections.beginEpoch();
     const destroyed = isCertain ? connections.destroyOld() : 0;
     reseed();
     generation.advance();
-    const run = { noticedBy, destroyed, done: Promise.resolve() };
+    const run = { noticedBy, destroyed, restartsPorts, done: Promise.resolve() };
     this.#restoring = run;
     this.#enter("restoring");
     run.done = this.#finish(run);
@@ -227,14 +231,15 @@ export class SnapshotLifecycle {
   async #finish(run: Restoring): Promise<void> {
     const { connections, ports, log } = this.#parts;
     try {
-      const signal = this.#closing.signal;
-      // Whatever was carried when the machine froze leads nowhere, prepared or not.
-      const [probed] = await Promise.all([connections.probeOld(PROBE_MS, signal), ports?.stop()]);
+      const probed = await connections.probeOld(PROBE_MS, this.#closing.signal);
       run.destroyed += probed.destroyed;
     } catch (reason) {
       log.error({ err: reason }, "old connections could not be probed");
     }
-    if (!this.#closing.signal.aborted) ports?.start();
+    if (run.restartsPorts) {
+      await ports?.stop();
+      if (!this.#closing.signal.aborted) ports?.start();
+    }
     const report = this.#report(run.noticedBy, run.destroyed);
     this.#lastRestore = report;
     this.#restoredAt = performance.now();

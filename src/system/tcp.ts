@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { libcFunction } from "./libc.ts";
 import { TCP_STATES, type TcpState } from "./tcp-table.ts";
 
@@ -45,6 +46,12 @@ export interface TcpInfo {
 
 const info = Buffer.alloc(INFO_BYTES);
 const infoLength = new Uint32Array(1);
+
+/** The descriptor of a socket; `undefined` when it is closed. Node offers it on its handle only. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
+  return handle?.fd === undefined || handle.fd < 0 ? undefined : handle.fd;
+}
 
 /** What the kernel knows of the peer of `fd`; `undefined` where that is no TCP socket. */
 export function tcpInfo(fd: number): TcpInfo | undefined {
