@@ -7,7 +7,7 @@ import { randomBytes } from "../system/random.ts";
 import { onClientError } from "./client-error.ts";
 import type { Connection } from "./connection.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
-import { boundSession } from "./session-bounds.ts";
+import { boundSession, pingSession } from "./session-bounds.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { Tracker } from "./tracker.ts";
 import { VANISHED_LOOK_MS } from "./vanished.ts";
@@ -269,7 +269,7 @@ export class Server {
     if (connection === undefined) return;
     this.#connections.set(session, connection);
     connection.onRetire = () => session.close();
-    connection.ping = (onAnswer) => ping(session, onAnswer);
+    connection.ping = (onAnswer) => pingSession(session, onAnswer);
     boundSession(session, {
       prefaceMs: this.#sniffTimeoutMs,
       idleMs: this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,
@@ -291,14 +291,6 @@ export class Server {
     });
     this.#options.onRequest(request, response);
   }
-}
-
-/** A PING on a session that is gone throws. */
-function ping(session: ServerHttp2Session, onAnswer: () => void): void {
-  if (session.destroyed) return;
-  session.ping((error) => {
-    if (error === null) onAnswer();
-  });
 }
 
 function peerOf(socket: Socket): string {

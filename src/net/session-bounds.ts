@@ -25,3 +25,12 @@ export function boundSession(session: ServerHttp2Session, bounds: SessionBounds)
   });
   session.setTimeout(bounds.idleMs);
 }
+
+/** Asks the client of `session` whether it is there. On a session that is gone it does nothing. */
+export function pingSession(session: ServerHttp2Session, onAnswer: () => void): void {
+  // It throws there.
+  if (session.destroyed) return;
+  session.ping((error) => {
+    if (error === null) onAnswer();
+  });
+}
