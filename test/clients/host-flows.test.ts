@@ -7,7 +7,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { createClient } from "@connectrpc/connect";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Process } from "../../gen/process/process_pb.js";
 import { NoticedBy, Snapshot, State } from "../../gen/snapshot/snapshot_pb.js";
 import type { AgentConfig } from "../../src/config.ts";
@@ -22,11 +22,12 @@ import { watch } from "../helpers/snapshots.ts";
 const problem = scratchProblem();
 if (problem !== undefined) console.warn(`a frozen file system is not tested: ${problem}`);
 
+const WITHIN = { timeout: 5_000, interval: 20 };
 const VERSION = "0.6.11";
 const TOKEN = "a-token";
 const WITH_TOKEN = { "X-Access-Token": TOKEN };
-/** Stands for the guest's outer address. */
-const OUTER = "127.0.0.4";
+/** Stand for the outer addresses of guests, one for each. */
+const outerAddresses = Array.from({ length: 100 }, (_, index) => `127.0.4.${index + 1}`).values();
 
 interface Call {
   headers?: Record<string, string>;
@@ -80,7 +81,8 @@ async function withGuest(
   body: (agent: TestAgent, host: Host, metadata: MetadataServer) => Promise<void>,
 ): Promise<void> {
   await using metadata = await MetadataServer.start(data);
-  const inVm = { isNotFc: false, forwardAddress: OUTER, metadataUrl: metadata.url };
+  const forwardAddress = outerAddresses.next().value;
+  const inVm = { isNotFc: false, forwardAddress, metadataUrl: metadata.url };
   await using agent = await startTestAgent({ ...inVm, ...config });
   using host = new Host(agent);
   await body(agent, host, metadata);
@@ -139,9 +141,10 @@ async function serviceOnLoopback() {
   return { port, [Symbol.dispose]: () => void server.close() };
 }
 
-const isReached = (port: number) =>
+/** Whether a service is reached at the guest's outer address. */
+const isReached = ({ config }: TestAgent, port: number) =>
   new Promise<boolean>((resolve) => {
-    const socket = connect(port, OUTER);
+    const socket = connect(port, config.forwardAddress);
     socket.once("connect", () => {
       socket.destroy();
       resolve(true);
@@ -149,10 +152,16 @@ const isReached = (port: number) =>
     socket.once("error", () => resolve(false));
   });
 
-const comesToBeReached = (port: number) =>
-  expect.poll(() => isReached(port), { timeout: 5_000 }).toBe(true);
+const comesToBeReached = (agent: TestAgent, port: number) =>
+  vi.waitFor(async () => expect(await isReached(agent, port)).toBe(true), WITHIN);
 
-describe("Wrenn", () => {
+const hasVariables = (host: Host, variables: Record<string, string>) =>
+  vi.waitFor(async () => {
+    const { text } = await host.call("GET", "/envs");
+    expect(JSON.parse(text)).toMatchObject(variables);
+  }, WITHIN);
+
+describe.concurrent("Wrenn", () => {
   const WRENN = { dialect: "wrenn" } as const;
   const JSON_BODY = { "Content-Type": "application/json" };
 
@@ -166,9 +175,7 @@ describe("Wrenn", () => {
 
       expect(JSON.parse(version)).toEqual({ version: VERSION });
       expect(status).toBe(204);
-      await expect
-        .poll(async () => JSON.parse((await host.call("GET", "/envs")).text) as unknown)
-        .toMatchObject({ COLOUR: "blue", WRENN_SANDBOX_ID: "sandbox" });
+      await hasVariables(host, { COLOUR: "blue", WRENN_SANDBOX_ID: "sandbox" });
       expect((await agent.client(Snapshot).status({})).lastRestore).toBeUndefined();
     });
   });
@@ -176,7 +183,7 @@ describe("Wrenn", () => {
   test("pauses and resumes: forwarding rests and returns, programs live on", async () => {
     await withGuest(WRENN, { instanceID: "one", envID: "t" }, async (agent, host, metadata) => {
       using service = await serviceOnLoopback();
-      await comesToBeReached(service.port);
+      await comesToBeReached(agent, service.port);
       const pid = await startInBackground(agent, "kept");
       await host.call("GET", "/health");
 
@@ -184,7 +191,7 @@ describe("Wrenn", () => {
       const prepared = await host.call("POST", "/snapshot/prepare");
       expect(prepared).toMatchObject({ status: 204, text: "" });
       expect(prepared.headers["cache-control"]).toBe("no-store");
-      expect(await isReached(service.port)).toBe(false);
+      expect(await isReached(agent, service.port)).toBe(false);
 
       metadata.data = { instanceID: "two", envID: "t" };
       expect((await host.call("GET", "/health", { timeoutMs: 30_000 })).status).toBe(200);
@@ -192,10 +199,8 @@ describe("Wrenn", () => {
       expect((await host.call("POST", "/init", { timeoutMs: 30_000 })).status).toBe(204);
       expect(JSON.parse((await host.call("GET", "/health")).text)).toEqual({ version: VERSION });
 
-      await comesToBeReached(service.port);
-      await expect
-        .poll(async () => JSON.parse((await host.call("GET", "/envs")).text) as unknown)
-        .toMatchObject({ WRENN_SANDBOX_ID: "two" });
+      await comesToBeReached(agent, service.port);
+      await hasVariables(host, { WRENN_SANDBOX_ID: "two" });
       const { processes } = await agent.process().list({});
       expect(processes).toMatchObject([{ pid, tag: "kept" }]);
       expect(await agent.client(Snapshot).status({})).toMatchObject({
@@ -210,7 +215,7 @@ describe("Wrenn", () => {
   test("may fail to pause after prepare, calls no more, and all comes back in 10 s", async () => {
     await withGuest(WRENN, { instanceID: "one", envID: "t" }, async (agent, host) => {
       using service = await serviceOnLoopback();
-      await comesToBeReached(service.port);
+      await comesToBeReached(agent, service.port);
       const counter = await startCounting(agent);
       using changes = await watch(agent);
 
@@ -218,14 +223,14 @@ describe("Wrenn", () => {
       await host.call("POST", "/snapshot/prepare");
       const preparedAt = performance.now();
       await changes.until(State.PREPARED);
-      expect(await isReached(service.port)).toBe(false);
+      expect(await isReached(agent, service.port)).toBe(false);
       const { lastRestore } = await changes.until(State.RUNNING);
       const waitedMs = performance.now() - preparedAt;
 
       expect(lastRestore).toMatchObject({ noticedBy: NoticedBy.TIMEOUT, zombiesDestroyed: 0 });
       expect(waitedMs).toBeGreaterThan(9_000);
       expect(waitedMs).toBeLessThan(11_500);
-      await comesToBeReached(service.port);
+      await comesToBeReached(agent, service.port);
       await counter.goesOn(10);
       const lines = await counter.end();
       expect(lines).toEqual(countTo(lines.length));
@@ -240,9 +245,9 @@ describe("Wrenn", () => {
       expect((await host.call("GET", "/health", { timeoutMs: 30_000 })).status).toBe(200);
       expect((await host.call("POST", "/init")).status).toBe(204);
 
-      await expect
-        .poll(async () => (await agent.client(Snapshot).status({})).state)
-        .toBe(State.RUNNING);
+      await vi.waitFor(async () => {
+        expect((await agent.client(Snapshot).status({})).state).toBe(State.RUNNING);
+      }, WITHIN);
     });
   });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, createClient } from "@connectrpc/connect";
-import { describe, expect } from "vitest";
+import { describe, expect, test as plainTest } from "vitest";
 import { Process } from "../../gen/process/process_pb.js";
 import {
   PrepareRequestSchema,
@@ -15,7 +15,7 @@ import {
   State,
   type StatusResponse,
 } from "../../gen/snapshot/snapshot_pb.js";
-import { test } from "../helpers/agent.ts";
+import { startTestAgent, test } from "../helpers/agent.ts";
 import { hold } from "../helpers/held-connection.ts";
 import { init } from "../helpers/init-client.ts";
 import { socketsIn, socketsOn } from "../helpers/kernel-sockets.ts";
@@ -239,25 +239,27 @@ describe("a client that leaves its end open", () => {
     const { report } = await prepare(agent, 0);
 
     expect(report.quiescent).toBe(false);
-    expect(ms(report.elapsed)).toBeLessThan(300);
+    expect(ms(report.elapsed)).toBeLessThan(900);
   });
 
-  test("is waited for 2.5 s when more is asked for", async ({ agent }) => {
+  plainTest.concurrent("is waited for 2.5 s when more is asked for", async () => {
+    await using agent = await startTestAgent();
     using _ = await halfOpen(agent.port);
 
     const { report } = await prepare(agent, 3_600_000);
 
     expect(ms(report.elapsed)).toBeGreaterThanOrEqual(2_500);
-    expect(ms(report.elapsed)).toBeLessThan(3_000);
+    expect(ms(report.elapsed)).toBeLessThan(5_000);
   });
 
-  test("is waited for 1 s when nothing is asked for", async ({ agent }) => {
+  plainTest.concurrent("is waited for 1 s when nothing is asked for", async () => {
+    await using agent = await startTestAgent();
     using _ = await halfOpen(agent.port);
 
     const { report } = await prepare(agent);
 
     expect(ms(report.elapsed)).toBeGreaterThanOrEqual(1_000);
-    expect(ms(report.elapsed)).toBeLessThan(1_500);
+    expect(ms(report.elapsed)).toBeLessThan(2_400);
   });
 });
 

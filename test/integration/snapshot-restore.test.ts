@@ -58,7 +58,7 @@ describe("a restore is noticed", () => {
     "by %s over a connection that came during Prepare, which is answered",
     async ([, request, noticedBy], { agent }) => {
       using changes = await watch(agent);
-      const preparing = prepare(agent);
+      const preparing = prepare(agent, 300);
       await changes.until(State.PREPARING);
       const between = await rawSocket(agent.port);
       await changes.until(State.PREPARED);

@@ -8,7 +8,7 @@ import { socketsIn, socketsOn } from "../helpers/kernel-sockets.ts";
 import { type Followed, follow, shell, text } from "../helpers/process.ts";
 import { type HttpVersion, httpVersions } from "../helpers/requests.ts";
 
-const ROUNDS = Number(process.env["THAW_ROUNDS"] ?? 12);
+const ROUNDS = Number(process.env["THAW_ROUNDS"] ?? 6);
 const SEED = Number(process.env["THAW_SEED"] ?? Date.now() % 1_000_000);
 const CONNECTIONS = 200;
 
