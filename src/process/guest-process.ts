@@ -4,9 +4,11 @@ import { AgentError } from "../errors.ts";
 import { startTimer } from "../lib/timer.ts";
 import { openDescriptor } from "../system/descriptors.ts";
 import { describeExit, type ProcessEnd } from "./exit.ts";
-import { FanOut, type Subscription } from "./fan-out.ts";
+import { FanOut, type Viewer } from "./fan-out.ts";
 import { Input } from "./input.ts";
-import { type Output, type OutputKind, OutputReader } from "./output.ts";
+import { LogView } from "./log-view.ts";
+import { type OutputKind, OutputReader } from "./output.ts";
+import { type LogOptions, type Offsets, OutputLog } from "./output-log.ts";
 import { type PtySize, resizePty } from "./pty.ts";
 
 /** What a program is asked to be, kept as it was requested. */
@@ -25,11 +27,21 @@ export interface ProcessDescriptors {
   pty: number | undefined;
 }
 
+/** Who a process is from its beginning. */
+export interface ProcessIdentity {
+  pid: number;
+  config: ProcessConfig;
+  tag: string | undefined;
+  log: LogOptions;
+}
+
 /** A program that runs in the guest. Lives on when nobody watches. */
 export class GuestProcess {
   readonly pid: number;
   readonly config: ProcessConfig;
   readonly tag: string | undefined;
+  /** What it has written; outlives it. */
+  readonly log: OutputLog;
   readonly #fanOut = new FanOut(() => this.#resume());
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (end: ProcessEnd) => void;
@@ -42,21 +54,36 @@ export class GuestProcess {
   #lifetime: Disposable | undefined;
 
   /** `onEnd` is called once, before any viewer learns of the end. */
-  constructor(
-    identity: { pid: number; config: ProcessConfig; tag: string | undefined },
-    onEnd: (end: ProcessEnd) => void,
-  ) {
+  constructor(identity: ProcessIdentity, onEnd: (end: ProcessEnd) => void) {
     this.pid = identity.pid;
     this.config = identity.config;
     this.tag = identity.tag;
+    this.log = new OutputLog(identity.log);
     this.#onEnd = onEnd;
   }
 
   /** Follows the process from now on. */
-  subscribe(): Subscription {
+  subscribe(): Viewer {
     const viewer = this.#fanOut.subscribe();
     viewer.push({ kind: "start", pid: this.pid });
     return viewer;
+  }
+
+  /**
+   * Follows the process from these offsets, or from now on, and learns of offsets and gaps.
+   * Throws `OffsetError` for an offset that is not there yet.
+   */
+  view(from?: Offsets): Viewer {
+    const cursor = from === undefined ? this.log.endCursor() : this.log.cursor(from);
+    const viewer = new LogView(this.pid, { log: this.log, cursor, fanOut: this.#fanOut });
+    this.#fanOut.add(viewer);
+    return viewer;
+  }
+
+  /** Lets a process go on that waits because its log is full. Throws `OffsetError` as `view`. */
+  acknowledge(offsets: Offsets): void {
+    this.log.acknowledge(offsets);
+    if (!this.#fanOut.isWaiting) this.#resume();
   }
 
   /** Begins to read and write. Called once, right after the program was started. */
@@ -74,7 +101,7 @@ export class GuestProcess {
    * never sees the end event, other viewers do. A program that has left its pipes to others is
    * not waited for any longer.
    */
-  limitLifetime(ms: number, viewer: Subscription): void {
+  limitLifetime(ms: number, viewer: Viewer): void {
     this.#lifetime = startTimer(ms, () => {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
@@ -168,7 +195,10 @@ export class GuestProcess {
   #read(kind: OutputKind, fd: number): OutputReader {
     this.#open += 1;
     const reader = new OutputReader(kind, fd, {
-      onOutput: (output: Output) => this.#fanOut.publish(output),
+      onOutput: (output) => {
+        this.log.append(kind, output.bytes);
+        return this.#fanOut.publish(output) && !this.log.isFull;
+      },
       onEnd: () => {
         this.#open -= 1;
         this.#endWhenDone();
@@ -179,6 +209,7 @@ export class GuestProcess {
   }
 
   #resume(): void {
+    if (this.log.isFull) return;
     for (const reader of this.#readers) reader.resume();
   }
 

@@ -2,8 +2,9 @@ import { closeSync } from "node:fs";
 import { AgentError } from "../errors.ts";
 import { openPipe } from "../system/descriptors.ts";
 import type { User } from "../system/users.ts";
-import type { Subscription } from "./fan-out.ts";
+import type { Viewer } from "./fan-out.ts";
 import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
+import { type LogOptions, noOffsets } from "./output-log.ts";
 import { openPty, type PtySize } from "./pty.ts";
 import { Reaper } from "./reaper.ts";
 import { type EndedProcess, Retention, type Selector } from "./retention.ts";
@@ -25,6 +26,10 @@ export interface StartOptions {
   hasStdin: boolean;
   /** The life-time of the process in ms; `undefined` sets no limit. */
   lifetimeMs: number | undefined;
+  /** How much of the output is kept, and what happens when that is full. */
+  log: LogOptions;
+  /** Whether the viewer learns of offsets and gaps. */
+  withOffsets: boolean;
 }
 
 /** What the registry is made with. */
@@ -80,17 +85,17 @@ export class ProcessRegistry {
    * Runs a program and follows it from its first byte. Resolves once it has been executed; a
    * command that does not exist starts and ends with 127, as in a shell.
    */
-  async start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Subscription }> {
+  async start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Viewer }> {
     if (this.#isClosed) throw new AgentError("unavailable", "the agent is shutting down");
     rejectNul(options);
     const { spawned, fds } = this.#spawn(options);
-    const { config, tag, lifetimeMs } = options;
-    const process = new GuestProcess({ pid: spawned.pid, config, tag }, (end) => {
+    const { config, tag, lifetimeMs, log } = options;
+    const process = new GuestProcess({ pid: spawned.pid, config, tag, log }, (end) => {
       this.#live.delete(process);
-      this.#retention.add({ pid: spawned.pid, tag, end });
+      this.#retention.add({ pid: spawned.pid, tag, end, log: process.log });
       this.#tellWhenEmpty();
     });
-    const viewer = process.subscribe();
+    const viewer = options.withOffsets ? process.view(noOffsets()) : process.subscribe();
     const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
     // In a frozen cgroup, what comes before the command takes as long as the frost.

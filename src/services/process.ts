@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  OutputStream,
   type Process,
   type ProcessEvent as ProcessEventMessage,
   ProcessEventSchema,
@@ -10,14 +11,16 @@ import {
   type StreamInputRequest,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
-import type { ProcessEvent, Subscription } from "../process/fan-out.ts";
+import type { ProcessEvent, Viewer } from "../process/fan-out.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
+import type { OutputKind } from "../process/output.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import {
   followConnect,
   followStart,
   type ProcessParts,
+  toOffsets,
   toPtySize,
   toSelector,
 } from "./process-follow.ts";
@@ -60,6 +63,10 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).closeStdin();
       return {};
     },
+    acknowledgeOutput: ({ process, offsets }) => {
+      processes.get(toSelector(process)).acknowledge(toOffsets(offsets));
+      return {};
+    },
   };
 }
 
@@ -73,6 +80,12 @@ export function keepaliveEvent(): ProcessEventMessage {
   return create(ProcessEventSchema, { event: { case: "keepalive", value: {} } });
 }
 
+const STREAMS: Record<OutputKind, OutputStream> = {
+  stdout: OutputStream.STDOUT,
+  stderr: OutputStream.STDERR,
+  pty: OutputStream.PTY,
+};
+
 type EventCase = NonNullable<MessageInitShape<typeof ProcessEventSchema>["event"]>;
 
 function toEventCase(event: ProcessEvent): EventCase {
@@ -80,8 +93,15 @@ function toEventCase(event: ProcessEvent): EventCase {
     case "start":
       return { case: "start", value: { pid: event.pid } };
     case "output": {
-      const { kind, bytes } = event.output;
-      return { case: "data", value: { output: { case: kind, value: bytes } } };
+      const { kind, bytes, offset } = event.output;
+      const output = { case: kind, value: bytes };
+      if (offset === undefined) return { case: "data", value: { output } };
+      return { case: "data", value: { output, offset: BigInt(offset) } };
+    }
+    case "gap": {
+      const { from, to } = event;
+      const offsets = { fromOffset: BigInt(from), toOffset: BigInt(to) };
+      return { case: "gap", value: { stream: STREAMS[event.output], ...offsets } };
     }
     case "end": {
       const { exitCode, hasExited, status, error } = event.end;
@@ -93,7 +113,7 @@ function toEventCase(event: ProcessEvent): EventCase {
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */
 async function* follow(
-  viewer: Subscription,
+  viewer: Viewer,
   keepaliveMs: number,
   { signal }: HandlerContext,
 ): AsyncIterable<ProcessEventMessage> {
@@ -114,7 +134,7 @@ async function* follow(
 }
 
 /** Waits until there is something to read: `true`; or for `ms`: `false`. Abort rejects. */
-function somethingNew(viewer: Subscription, ms: number, signal: AbortSignal): Promise<boolean> {
+function somethingNew(viewer: Viewer, ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const onAbort = () => settle(() => reject(signal.reason as Error));
     const timer = setTimeout(() => settle(() => resolve(false)), ms);

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { defaultConfig } from "../../../src/config.ts";
-import type { Subscription } from "../../../src/process/fan-out.ts";
+import type { Viewer } from "../../../src/process/fan-out.ts";
+import { DEFAULT_LOG_BYTES } from "../../../src/process/output-log.ts";
 import { ProcessRegistry, type StartOptions } from "../../../src/process/registry.ts";
 import { Users } from "../../../src/system/users.ts";
 
@@ -47,12 +48,14 @@ function shell(script: string, options: Partial<StartOptions> = {}): StartOption
     pty: undefined,
     hasStdin: false,
     lifetimeMs: undefined,
+    log: { capacityBytes: DEFAULT_LOG_BYTES, whenFull: "drop-oldest" },
+    withOffsets: false,
     ...options,
   };
 }
 
 /** Reads until `isEnough` of what has been written. */
-async function read(viewer: Subscription, isEnough: (text: string) => boolean): Promise<string> {
+async function read(viewer: Viewer, isEnough: (text: string) => boolean): Promise<string> {
   let text = "";
   await vi.waitFor(() => {
     for (let event = viewer.next(); event !== undefined; event = viewer.next()) {
