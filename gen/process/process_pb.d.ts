@@ -258,6 +258,16 @@ export declare type StartRequest = Message<"process.StartRequest"> & {
    * @generated from field: process.WhenFull when_full = 1002;
    */
   whenFull: WhenFull;
+
+  /**
+   * At most 256 characters. Starting again with the same key, while the process lives and for 30 s
+   * after its end, starts nothing but follows that process as Connect does; `with_offsets` then
+   * begins at offset 0. The life-time stays that of the first call. The same key with another
+   * command, terminal or user is `already_exists`.
+   *
+   * @generated from field: string idempotency_key = 1003;
+   */
+  idempotencyKey: string;
 };
 
 /**
@@ -587,6 +597,15 @@ export declare type SendInputRequest = Message<"process.SendInputRequest"> & {
    * @generated from field: process.ProcessInput input = 2;
    */
   input?: ProcessInput | undefined;
+
+  /**
+   * Not part of envd's contract: where these bytes belong in the process's input, which begins at
+   * 0. What the agent has already is left out, so that a call may be repeated; a hole is
+   * `out_of_range` with the expected offset.
+   *
+   * @generated from field: optional uint64 offset = 1000;
+   */
+  offset?: bigint | undefined;
 };
 
 /**
@@ -596,11 +615,17 @@ export declare type SendInputRequest = Message<"process.SendInputRequest"> & {
 export declare const SendInputRequestSchema: GenMessage<SendInputRequest>;
 
 /**
- * SendInputResponse is empty.
+ * SendInputResponse is empty for who gives no offset.
  *
  * @generated from message process.SendInputResponse
  */
 export declare type SendInputResponse = Message<"process.SendInputResponse"> & {
+  /**
+   * The offset that comes next.
+   *
+   * @generated from field: optional uint64 next_offset = 1000;
+   */
+  nextOffset?: bigint | undefined;
 };
 
 /**
@@ -721,6 +746,13 @@ export declare type StreamInputRequest_DataEvent = Message<"process.StreamInputR
    * @generated from field: process.ProcessInput input = 2;
    */
   input?: ProcessInput | undefined;
+
+  /**
+   * As in SendInputRequest.
+   *
+   * @generated from field: optional uint64 offset = 1000;
+   */
+  offset?: bigint | undefined;
 };
 
 /**

@@ -50,6 +50,7 @@ export class GuestProcess {
   #open = 0;
   #waitStatus: number | undefined;
   #hasEnded = false;
+  #end: ProcessEnd | undefined;
   #isToldToEnd = false;
   #lifetime: Disposable | undefined;
 
@@ -62,10 +63,11 @@ export class GuestProcess {
     this.#onEnd = onEnd;
   }
 
-  /** Follows the process from now on. */
+  /** Follows the process from now on; one that has ended tells only that. */
   subscribe(): Viewer {
     const viewer = this.#fanOut.subscribe();
     viewer.push({ kind: "start", pid: this.pid });
+    this.#tellEnd(viewer);
     return viewer;
   }
 
@@ -77,6 +79,7 @@ export class GuestProcess {
     const cursor = from === undefined ? this.log.endCursor() : this.log.cursor(from);
     const viewer = new LogView(this.pid, { log: this.log, cursor, fanOut: this.#fanOut });
     this.#fanOut.add(viewer);
+    this.#tellEnd(viewer);
     return viewer;
   }
 
@@ -147,29 +150,42 @@ export class GuestProcess {
     }
   }
 
-  /** Writes to stdin; resolves when the machine has taken it. */
-  async writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  /**
+   * Writes to stdin; resolves when the machine has taken it. With an offset, with the offset that
+   * comes next; throws `OffsetError` for one that would leave a hole.
+   */
+  async writeStdin(
+    bytes: Uint8Array,
+    signal: AbortSignal,
+    offset?: number,
+  ): Promise<number | undefined> {
     if (this.#terminal !== undefined) {
       throw new AgentError(
         "internal",
         "error writing to stdin: tty assigned to process — input should be written to the pty, not the stdin",
       );
     }
-    if (this.#stdin === undefined || this.#stdin.isClosed) {
+    // What is repeated may have been written before stdin was closed.
+    const isClosed = this.#stdin?.isClosed === true && offset === undefined;
+    if (this.#stdin === undefined || isClosed) {
       throw new AgentError("internal", "error writing to stdin: stdin not enabled or closed");
     }
-    await this.#write(this.#stdin, "stdin", bytes, signal);
+    return await this.#write(this.#stdin, "stdin", signal, { bytes, offset });
   }
 
-  /** Writes to the terminal; resolves when the machine has taken it. */
-  async writePty(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** Writes to the terminal, as `writeStdin` does to stdin. */
+  async writePty(
+    bytes: Uint8Array,
+    signal: AbortSignal,
+    offset?: number,
+  ): Promise<number | undefined> {
     if (this.#terminal === undefined) {
       throw new AgentError(
         "internal",
         "error writing to tty: tty not assigned to process — input should be written to the stdin, not the tty",
       );
     }
-    await this.#write(this.#terminal.input, "tty", bytes, signal);
+    return await this.#write(this.#terminal.input, "tty", signal, { bytes, offset });
   }
 
   /** Gives the process end of file. Again, or without a stdin, it does nothing. */
@@ -208,14 +224,27 @@ export class GuestProcess {
     return reader;
   }
 
+  #tellEnd(viewer: Viewer): void {
+    if (this.#end === undefined) return;
+    viewer.push({ kind: "end", end: this.#end });
+    this.#fanOut.delete(viewer);
+  }
+
   #resume(): void {
     if (this.log.isFull) return;
     for (const reader of this.#readers) reader.resume();
   }
 
-  async #write(input: Input, what: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  async #write(
+    input: Input,
+    what: string,
+    signal: AbortSignal,
+    { bytes, offset }: { bytes: Uint8Array; offset: number | undefined },
+  ): Promise<number | undefined> {
     try {
+      if (offset !== undefined) return await input.writeAt(offset, bytes, signal);
       await input.write(bytes, signal);
+      return undefined;
     } catch (cause) {
       if (cause instanceof AgentError || signal.aborted) throw cause;
       const message = `error writing to ${what}: error writing to ${what} of process '${this.pid}': ${messageOf(cause)}`;
@@ -242,6 +271,7 @@ export class GuestProcess {
     this.#stdin?.destroy();
     this.#closeTerminal();
     const end = describeExit(this.#waitStatus);
+    this.#end = end;
     this.#onEnd(end);
     this.#fanOut.end(end);
   }

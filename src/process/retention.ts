@@ -4,7 +4,7 @@ import { LogView } from "./log-view.ts";
 import type { Offsets, OutputLog } from "./output-log.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
-const RETENTION_MS = 30_000;
+export const RETENTION_MS = 30_000;
 /** The most ends that are kept; beyond it the oldest goes first. */
 const RETAINED = 10_000;
 /** The most memory that logs of ended processes take together; beyond it the oldest is emptied. */
@@ -41,8 +41,11 @@ export class Retention implements Disposable {
   add(ended: EndedProcess): void {
     this.#byPid.delete(ended.pid);
     this.#byPid.set(ended.pid, { ...ended, until: performance.now() + RETENTION_MS });
-    const oldest = this.#byPid.keys().next().value;
-    if (this.#byPid.size > RETAINED && oldest !== undefined) this.#byPid.delete(oldest);
+    const oldest = this.#byPid.values().next().value;
+    if (this.#byPid.size > RETAINED && oldest !== undefined) {
+      this.#byPid.delete(oldest.pid);
+      oldest.log.clear();
+    }
     this.#boundLogs();
     this.#arm();
   }

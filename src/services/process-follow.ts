@@ -24,6 +24,9 @@ import type { ProcessRegistry } from "../process/registry.ts";
 import { endedView, type Selector } from "../process/retention.ts";
 import type { User } from "../system/users.ts";
 
+/** The longest idempotency key. */
+const MOST_KEY_CHARACTERS = 256;
+
 /** What the process service speaks for. */
 export interface ProcessParts {
   processes: ProcessRegistry;
@@ -56,6 +59,7 @@ export async function followStart(
     lifetimeMs: timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined,
     log: toLogOptions(request),
     withOffsets: request.withOffsets,
+    key: toKey(request.idempotencyKey),
   });
   return viewer;
 }
@@ -72,6 +76,14 @@ export function followConnect(parts: ProcessParts, request: ConnectRequest): Vie
 export function toOffsets(offsets: OutputOffsets | undefined): Offsets {
   const { stdout = 0n, stderr = 0n, pty = 0n } = offsets ?? {};
   return { stdout: Number(stdout), stderr: Number(stderr), pty: Number(pty) };
+}
+
+function toKey(key: string): string | undefined {
+  if (key.length > MOST_KEY_CHARACTERS) {
+    const message = `idempotency_key: ${key.length} characters are more than ${MOST_KEY_CHARACTERS}`;
+    throw new AgentError("invalid", message);
+  }
+  return key === "" ? undefined : key;
 }
 
 function toLogOptions({ logBytes, whenFull }: StartRequest): LogOptions {

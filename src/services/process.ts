@@ -46,9 +46,10 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       if (pty !== undefined) target.resize(toPtySize(pty));
       return {};
     },
-    async sendInput({ process, input }, { signal }) {
-      await write(processes.get(toSelector(process)), input, signal);
-      return {};
+    async sendInput({ process, input, offset }, { signal }) {
+      const target = processes.get(toSelector(process));
+      const next = await write(target, { input, offset }, signal);
+      return next === undefined ? {} : { nextOffset: BigInt(next) };
     },
     async streamInput(requests, { signal }) {
       await streamInput(parts, requests, signal);
@@ -164,7 +165,7 @@ async function streamInput(
         if (target === undefined) {
           throw new AgentError("wrong-state", "data before start: select a process first");
         }
-        await write(target, event.value.input, signal);
+        await write(target, event.value, signal);
         break;
       default:
         break;
@@ -172,16 +173,19 @@ async function streamInput(
   }
 }
 
+/** Resolves with the offset that comes next when the bytes have one. */
 async function write(
   target: GuestProcess,
-  input: ProcessInput | undefined,
+  given: { input?: ProcessInput | undefined; offset?: bigint | undefined },
   signal: AbortSignal,
-): Promise<void> {
-  switch (input?.input.case) {
+): Promise<number | undefined> {
+  const offset = given.offset === undefined ? undefined : Number(given.offset);
+  const input = given.input?.input;
+  switch (input?.case) {
     case "stdin":
-      return await target.writeStdin(input.input.value, signal);
+      return await target.writeStdin(input.value, signal, offset);
     case "pty":
-      return await target.writePty(input.input.value, signal);
+      return await target.writePty(input.value, signal, offset);
     default:
       throw new AgentError("unimplemented", "invalid input type <nil>: give stdin or pty");
   }
