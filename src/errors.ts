@@ -8,6 +8,7 @@
  * - `unauthenticated`  no user, or one that does not exist.
  * - `denied`           the caller may not do this.
  * - `exhausted`        a bound was reached: memory, space, watches, a viewer's backlog.
+ * - `out-of-range`     an offset names bytes that are not there.
  * - `deadline`         the caller's own deadline passed.
  * - `unimplemented`    the request names something that this agent does not do.
  * - `unavailable`      the agent is going away.
@@ -22,6 +23,7 @@ export type AgentErrorCode =
   | "unauthenticated"
   | "denied"
   | "exhausted"
+  | "out-of-range"
   | "deadline"
   | "unimplemented"
   | "unavailable"

@@ -13,6 +13,40 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_process_process: GenFile;
 
 /**
+ * OutputOffsets is a place in each of a process's outputs, in bytes since its start.
+ *
+ * @generated from message process.OutputOffsets
+ */
+export declare type OutputOffsets = Message<"process.OutputOffsets"> & {
+  /**
+   * In stdout.
+   *
+   * @generated from field: uint64 stdout = 1;
+   */
+  stdout: bigint;
+
+  /**
+   * In stderr.
+   *
+   * @generated from field: uint64 stderr = 2;
+   */
+  stderr: bigint;
+
+  /**
+   * In the terminal's output.
+   *
+   * @generated from field: uint64 pty = 3;
+   */
+  pty: bigint;
+};
+
+/**
+ * Describes the message process.OutputOffsets.
+ * Use `create(OutputOffsetsSchema)` to create a new message.
+ */
+export declare const OutputOffsetsSchema: GenMessage<OutputOffsets>;
+
+/**
  * PTY asks for a terminal.
  *
  * @generated from message process.PTY
@@ -201,6 +235,39 @@ export declare type StartRequest = Message<"process.StartRequest"> & {
    * @generated from field: optional bool stdin = 4;
    */
   stdin?: boolean | undefined;
+
+  /**
+   * Not part of envd's contract: data events carry their offset, and what the viewer has missed is
+   * a gap event.
+   *
+   * @generated from field: bool with_offsets = 1000;
+   */
+  withOffsets: boolean;
+
+  /**
+   * How much of its latest output the process's log keeps: absent 1 MiB, at least 64 KiB, at most
+   * 64 MiB.
+   *
+   * @generated from field: optional uint32 log_bytes = 1001;
+   */
+  logBytes?: number | undefined;
+
+  /**
+   * What happens when the log is full.
+   *
+   * @generated from field: process.WhenFull when_full = 1002;
+   */
+  whenFull: WhenFull;
+
+  /**
+   * At most 256 characters. Starting again with the same key, while the process lives and for 30 s
+   * after its end, starts nothing but follows that process as Connect does; `with_offsets` then
+   * begins at offset 0. The life-time stays that of the first call. The same key with another
+   * command, terminal or user is `already_exists`.
+   *
+   * @generated from field: string idempotency_key = 1003;
+   */
+  idempotencyKey: string;
 };
 
 /**
@@ -293,6 +360,14 @@ export declare type ProcessEvent = Message<"process.ProcessEvent"> & {
      */
     value: ProcessEvent_KeepAlive;
     case: "keepalive";
+  } | {
+    /**
+     * Output is lost.
+     *
+     * @generated from field: process.ProcessEvent.GapEvent gap = 1000;
+     */
+    value: ProcessEvent_GapEvent;
+    case: "gap";
   } | { case: undefined; value?: undefined };
 };
 
@@ -358,6 +433,13 @@ export declare type ProcessEvent_DataEvent = Message<"process.ProcessEvent.DataE
     value: Uint8Array;
     case: "pty";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * How many bytes of the same output came before these. Only for who asked for offsets.
+   *
+   * @generated from field: optional uint64 offset = 1000;
+   */
+  offset?: bigint | undefined;
 };
 
 /**
@@ -365,6 +447,41 @@ export declare type ProcessEvent_DataEvent = Message<"process.ProcessEvent.DataE
  * Use `create(ProcessEvent_DataEventSchema)` to create a new message.
  */
 export declare const ProcessEvent_DataEventSchema: GenMessage<ProcessEvent_DataEvent>;
+
+/**
+ * GapEvent says that output is lost for this viewer: the log does not hold it any more. Only for
+ * who asked for offsets.
+ *
+ * @generated from message process.ProcessEvent.GapEvent
+ */
+export declare type ProcessEvent_GapEvent = Message<"process.ProcessEvent.GapEvent"> & {
+  /**
+   * Which output.
+   *
+   * @generated from field: process.OutputStream stream = 1;
+   */
+  stream: OutputStream;
+
+  /**
+   * The first byte that is lost.
+   *
+   * @generated from field: uint64 from_offset = 2;
+   */
+  fromOffset: bigint;
+
+  /**
+   * The first byte that is not: the next data event of this output begins here.
+   *
+   * @generated from field: uint64 to_offset = 3;
+   */
+  toOffset: bigint;
+};
+
+/**
+ * Describes the message process.ProcessEvent.GapEvent.
+ * Use `create(ProcessEvent_GapEventSchema)` to create a new message.
+ */
+export declare const ProcessEvent_GapEventSchema: GenMessage<ProcessEvent_GapEvent>;
 
 /**
  * EndEvent is the last event, sent after all output.
@@ -480,6 +597,15 @@ export declare type SendInputRequest = Message<"process.SendInputRequest"> & {
    * @generated from field: process.ProcessInput input = 2;
    */
   input?: ProcessInput | undefined;
+
+  /**
+   * Not part of envd's contract: where these bytes belong in the process's input, which begins at
+   * 0. What the agent has already is left out, so that a call may be repeated; a hole is
+   * `out_of_range` with the expected offset.
+   *
+   * @generated from field: optional uint64 offset = 1000;
+   */
+  offset?: bigint | undefined;
 };
 
 /**
@@ -489,11 +615,17 @@ export declare type SendInputRequest = Message<"process.SendInputRequest"> & {
 export declare const SendInputRequestSchema: GenMessage<SendInputRequest>;
 
 /**
- * SendInputResponse is empty.
+ * SendInputResponse is empty for who gives no offset.
  *
  * @generated from message process.SendInputResponse
  */
 export declare type SendInputResponse = Message<"process.SendInputResponse"> & {
+  /**
+   * The offset that comes next.
+   *
+   * @generated from field: optional uint64 next_offset = 1000;
+   */
+  nextOffset?: bigint | undefined;
 };
 
 /**
@@ -614,6 +746,13 @@ export declare type StreamInputRequest_DataEvent = Message<"process.StreamInputR
    * @generated from field: process.ProcessInput input = 2;
    */
   input?: ProcessInput | undefined;
+
+  /**
+   * As in SendInputRequest.
+   *
+   * @generated from field: optional uint64 offset = 1000;
+   */
+  offset?: bigint | undefined;
 };
 
 /**
@@ -737,6 +876,22 @@ export declare type ConnectRequest = Message<"process.ConnectRequest"> & {
    * @generated from field: process.ProcessSelector process = 1;
    */
   process?: ProcessSelector | undefined;
+
+  /**
+   * Not part of envd's contract: begin at these offsets instead of now, with what the log holds,
+   * and send offsets and gaps. Also for 30 seconds after the end. `out_of_range` when there is no
+   * such output yet.
+   *
+   * @generated from field: process.OutputOffsets from_offset = 1000;
+   */
+  fromOffset?: OutputOffsets | undefined;
+
+  /**
+   * As in StartRequest: offsets and gaps, but from now on.
+   *
+   * @generated from field: bool with_offsets = 1001;
+   */
+  withOffsets: boolean;
 };
 
 /**
@@ -744,6 +899,67 @@ export declare type ConnectRequest = Message<"process.ConnectRequest"> & {
  * Use `create(ConnectRequestSchema)` to create a new message.
  */
 export declare const ConnectRequestSchema: GenMessage<ConnectRequest>;
+
+/**
+ * AcknowledgeOutputRequest says what the caller has.
+ *
+ * @generated from message process.AcknowledgeOutputRequest
+ */
+export declare type AcknowledgeOutputRequest = Message<"process.AcknowledgeOutputRequest"> & {
+  /**
+   * Which process.
+   *
+   * @generated from field: process.ProcessSelector process = 1;
+   */
+  process?: ProcessSelector | undefined;
+
+  /**
+   * All before these offsets is safe. What was acknowledged stays so.
+   *
+   * @generated from field: process.OutputOffsets offsets = 2;
+   */
+  offsets?: OutputOffsets | undefined;
+};
+
+/**
+ * Describes the message process.AcknowledgeOutputRequest.
+ * Use `create(AcknowledgeOutputRequestSchema)` to create a new message.
+ */
+export declare const AcknowledgeOutputRequestSchema: GenMessage<AcknowledgeOutputRequest>;
+
+/**
+ * AcknowledgeOutputResponse is empty.
+ *
+ * @generated from message process.AcknowledgeOutputResponse
+ */
+export declare type AcknowledgeOutputResponse = Message<"process.AcknowledgeOutputResponse"> & {
+};
+
+/**
+ * Describes the message process.AcknowledgeOutputResponse.
+ * Use `create(AcknowledgeOutputResponseSchema)` to create a new message.
+ */
+export declare const AcknowledgeOutputResponseSchema: GenMessage<AcknowledgeOutputResponse>;
+
+/**
+ * OffsetDetail is the detail of an `out_of_range` error.
+ *
+ * @generated from message process.OffsetDetail
+ */
+export declare type OffsetDetail = Message<"process.OffsetDetail"> & {
+  /**
+   * The offset that the agent expects, or has come to.
+   *
+   * @generated from field: uint64 expected_offset = 1;
+   */
+  expectedOffset: bigint;
+};
+
+/**
+ * Describes the message process.OffsetDetail.
+ * Use `create(OffsetDetailSchema)` to create a new message.
+ */
+export declare const OffsetDetailSchema: GenMessage<OffsetDetail>;
 
 /**
  * ProcessSelector names a process.
@@ -780,6 +996,80 @@ export declare type ProcessSelector = Message<"process.ProcessSelector"> & {
  * Use `create(ProcessSelectorSchema)` to create a new message.
  */
 export declare const ProcessSelectorSchema: GenMessage<ProcessSelector>;
+
+/**
+ * OutputStream is one of a process's outputs.
+ *
+ * @generated from enum process.OutputStream
+ */
+export enum OutputStream {
+  /**
+   * None.
+   *
+   * @generated from enum value: OUTPUT_STREAM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The process's stdout.
+   *
+   * @generated from enum value: OUTPUT_STREAM_STDOUT = 1;
+   */
+  STDOUT = 1,
+
+  /**
+   * The process's stderr.
+   *
+   * @generated from enum value: OUTPUT_STREAM_STDERR = 2;
+   */
+  STDERR = 2,
+
+  /**
+   * The process's terminal.
+   *
+   * @generated from enum value: OUTPUT_STREAM_PTY = 3;
+   */
+  PTY = 3,
+}
+
+/**
+ * Describes the enum process.OutputStream.
+ */
+export declare const OutputStreamSchema: GenEnum<OutputStream>;
+
+/**
+ * WhenFull is what happens to output when a process's log is full.
+ *
+ * @generated from enum process.WhenFull
+ */
+export enum WhenFull {
+  /**
+   * As WHEN_FULL_DROP_OLDEST.
+   *
+   * @generated from enum value: WHEN_FULL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The oldest bytes are forgotten.
+   *
+   * @generated from enum value: WHEN_FULL_DROP_OLDEST = 1;
+   */
+  DROP_OLDEST = 1,
+
+  /**
+   * Nothing more is read from the process until AcknowledgeOutput has made room, so that it waits
+   * in its next write and ends only when all its output was read. A signal ends it all the same.
+   *
+   * @generated from enum value: WHEN_FULL_WAIT = 2;
+   */
+  WAIT = 2,
+}
+
+/**
+ * Describes the enum process.WhenFull.
+ */
+export declare const WhenFullSchema: GenEnum<WhenFull>;
 
 /**
  * Signal is a signal that can be sent.
@@ -901,6 +1191,17 @@ export declare const Process: GenService<{
     methodKind: "unary";
     input: typeof CloseStdinRequestSchema;
     output: typeof CloseStdinResponseSchema;
+  },
+  /**
+   * AcknowledgeOutput says which output is safe with the caller. It lets a process go on that was
+   * started with WHEN_FULL_WAIT and whose log is full. Not part of envd's contract.
+   *
+   * @generated from rpc process.Process.AcknowledgeOutput
+   */
+  acknowledgeOutput: {
+    methodKind: "unary";
+    input: typeof AcknowledgeOutputRequestSchema;
+    output: typeof AcknowledgeOutputResponseSchema;
   },
 }>;
 

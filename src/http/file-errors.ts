@@ -10,6 +10,7 @@ const STATUS: Readonly<Record<AgentErrorCode, number>> = {
   exists: 409,
   "wrong-state": 500,
   exhausted: 507,
+  "out-of-range": 416,
   deadline: 504,
   unimplemented: 501,
   unavailable: 503,

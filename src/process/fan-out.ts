@@ -1,11 +1,12 @@
 import { AgentError } from "../errors.ts";
 import type { ProcessEnd } from "./exit.ts";
-import type { Output } from "./output.ts";
+import type { Output, OutputKind } from "./output.ts";
 
 /** What a viewer is told about a process. */
 export type ProcessEvent =
   | { kind: "start"; pid: number }
   | { kind: "output"; output: Output }
+  | { kind: "gap"; output: OutputKind; from: number; to: number }
   | { kind: "end"; end: ProcessEnd };
 
 /** A viewer with this much waiting asks its process to wait, unless another viewer is faster. */
@@ -20,11 +21,37 @@ const RESUME_BELOW_BYTES = 64 * 1024;
  */
 export const GIVE_UP_ABOVE_BYTES = 16 * 1024 * 1024;
 
+/** One who follows a process. `start` comes first, `end` or a failure last. */
+export interface Viewer {
+  /** Called when there may be something for `next()`. Set by whoever reads. */
+  onReadable: () => void;
+  /** Whether the process need not wait for it: it gets no more output. */
+  readonly isGivenUp: boolean;
+  /** Whether the process should wait, if it is up to this viewer. */
+  readonly isFull: boolean;
+  /** Whether a process that waits should go on. */
+  readonly wantsMore: boolean;
+  /**
+   * The next event, or `undefined` when there is none yet. Throws the `AgentError` this view ends
+   * with once everything before it has been read.
+   * Who gets output holds it, and may release it.
+   */
+  next(): ProcessEvent | undefined;
+  /** The failure of a viewer that reads too slowly, with how far behind it is. */
+  fallenBehind(): AgentError;
+  /** Told what happens. */
+  push(event: ProcessEvent): void;
+  /** Ends this view with `error` after what waits already. */
+  fail(error: AgentError): void;
+  /** Leaves the process. */
+  close(): void;
+}
+
 /**
  * One viewer's view of a process: a bounded queue it empties at its own pace. `start` comes
  * first, `end` or a failure last.
  */
-export class Subscription {
+export class Subscription implements Viewer {
   /** Called when there may be something for `next()`. Set by whoever reads. */
   onReadable: () => void = () => {};
   readonly #fanOut: FanOut;
@@ -42,6 +69,16 @@ export class Subscription {
   /** Output bytes that wait to be read. */
   get waitingBytes(): number {
     return this.#waitingBytes;
+  }
+
+  /** Whether the process should wait, if it is up to this viewer. */
+  get isFull(): boolean {
+    return this.#waitingBytes >= WAIT_ABOVE_BYTES;
+  }
+
+  /** Whether a process that waits should go on. */
+  get wantsMore(): boolean {
+    return this.#waitingBytes < RESUME_BELOW_BYTES;
   }
 
   /** Whether output was dropped because this viewer was too far behind. */
@@ -80,10 +117,7 @@ export class Subscription {
 
   /** The failure of a viewer that reads too slowly, with how far behind it is. */
   fallenBehind(): AgentError {
-    return new AgentError(
-      "exhausted",
-      `this viewer is ${this.behindBytes} bytes behind the process and was cut off: read faster, or connect again for what comes next`,
-    );
+    return fallenBehind(this.behindBytes);
   }
 
   /** Adds an event; output beyond the bound is dropped and counted. */
@@ -130,7 +164,7 @@ export class Subscription {
  * the pace of the fastest viewer, or freely when nobody watches.
  */
 export class FanOut {
-  readonly #viewers = new Set<Subscription>();
+  readonly #viewers = new Set<Viewer>();
   readonly #resume: () => void;
   #isWaiting = false;
 
@@ -142,16 +176,26 @@ export class FanOut {
   /** A new viewer, who sees what comes from now on. */
   subscribe(): Subscription {
     const viewer = new Subscription(this);
+    this.add(viewer);
+    return viewer;
+  }
+
+  /** Tells `viewer` what happens from now on. */
+  add(viewer: Viewer): void {
     this.#viewers.add(viewer);
     // It has nothing waiting, so it is not held up by those who have.
-    this.#goOn();
-    return viewer;
+    if (!viewer.isFull) this.#goOn();
+  }
+
+  /** Whether the process has to wait for its viewers. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
   }
 
   /** Gives `output` to every viewer and says whether to read on. */
   publish(output: Output): boolean {
     for (const viewer of this.#viewers) viewer.push({ kind: "output", output });
-    this.#isWaiting = !this.#someViewerHasLess(WAIT_ABOVE_BYTES);
+    this.#isWaiting = !this.#isMoreWanted();
     return !this.#isWaiting;
   }
 
@@ -162,13 +206,13 @@ export class FanOut {
   }
 
   /** Told by a viewer that it has read something. */
-  onTaken(viewer: Subscription): void {
-    if (this.#isWaiting && viewer.waitingBytes < RESUME_BELOW_BYTES) this.#goOn();
+  onTaken(viewer: Viewer): void {
+    if (this.#isWaiting && viewer.wantsMore) this.#goOn();
   }
 
   /** Told by a viewer that it has left. */
-  delete(viewer: Subscription): void {
-    if (this.#viewers.delete(viewer) && this.#someViewerHasLess(WAIT_ABOVE_BYTES)) this.#goOn();
+  delete(viewer: Viewer): void {
+    if (this.#viewers.delete(viewer) && this.#isMoreWanted()) this.#goOn();
   }
 
   #goOn(): void {
@@ -178,22 +222,21 @@ export class FanOut {
   }
 
   /** Whether a viewer wants more. Those given up do not count; with no viewer left, all is read. */
-  #someViewerHasLess(bytes: number): boolean {
+  #isMoreWanted(): boolean {
     let counted = 0;
     for (const viewer of this.#viewers) {
       if (viewer.isGivenUp) continue;
-      if (viewer.waitingBytes < bytes) return true;
+      if (!viewer.isFull) return true;
       counted += 1;
     }
     return counted === 0;
   }
 }
 
-/** The view of a process that has ended already: its start and its end. */
-export function endedSubscription(ended: { pid: number; end: ProcessEnd }): Subscription {
-  const fanOut = new FanOut(() => {});
-  const viewer = fanOut.subscribe();
-  viewer.push({ kind: "start", pid: ended.pid });
-  fanOut.end(ended.end);
-  return viewer;
+/** What a viewer ends with that read too slowly. */
+export function fallenBehind(bytes: number): AgentError {
+  return new AgentError(
+    "exhausted",
+    `this viewer is ${bytes} bytes behind the process and was cut off: read faster, or connect again for what comes next`,
+  );
 }

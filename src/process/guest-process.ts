@@ -4,9 +4,11 @@ import { AgentError } from "../errors.ts";
 import { startTimer } from "../lib/timer.ts";
 import { openDescriptor } from "../system/descriptors.ts";
 import { describeExit, type ProcessEnd } from "./exit.ts";
-import { FanOut, type Subscription } from "./fan-out.ts";
+import { FanOut, type Viewer } from "./fan-out.ts";
 import { Input } from "./input.ts";
-import { type Output, type OutputKind, OutputReader } from "./output.ts";
+import { LogView } from "./log-view.ts";
+import { type OutputKind, OutputReader } from "./output.ts";
+import { type LogOptions, type Offsets, OutputLog } from "./output-log.ts";
 import { type PtySize, resizePty } from "./pty.ts";
 
 /** What a program is asked to be, kept as it was requested. */
@@ -25,11 +27,21 @@ export interface ProcessDescriptors {
   pty: number | undefined;
 }
 
+/** Who a process is from its beginning. */
+export interface ProcessIdentity {
+  pid: number;
+  config: ProcessConfig;
+  tag: string | undefined;
+  log: LogOptions;
+}
+
 /** A program that runs in the guest. Lives on when nobody watches. */
 export class GuestProcess {
   readonly pid: number;
   readonly config: ProcessConfig;
   readonly tag: string | undefined;
+  /** What it has written; outlives it. */
+  readonly log: OutputLog;
   readonly #fanOut = new FanOut(() => this.#resume());
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (end: ProcessEnd) => void;
@@ -38,25 +50,43 @@ export class GuestProcess {
   #open = 0;
   #waitStatus: number | undefined;
   #hasEnded = false;
+  #end: ProcessEnd | undefined;
   #isToldToEnd = false;
   #lifetime: Disposable | undefined;
 
   /** `onEnd` is called once, before any viewer learns of the end. */
-  constructor(
-    identity: { pid: number; config: ProcessConfig; tag: string | undefined },
-    onEnd: (end: ProcessEnd) => void,
-  ) {
+  constructor(identity: ProcessIdentity, onEnd: (end: ProcessEnd) => void) {
     this.pid = identity.pid;
     this.config = identity.config;
     this.tag = identity.tag;
+    this.log = new OutputLog(identity.log);
     this.#onEnd = onEnd;
   }
 
-  /** Follows the process from now on. */
-  subscribe(): Subscription {
+  /** Follows the process from now on; one that has ended tells only that. */
+  subscribe(): Viewer {
     const viewer = this.#fanOut.subscribe();
     viewer.push({ kind: "start", pid: this.pid });
+    this.#tellEnd(viewer);
     return viewer;
+  }
+
+  /**
+   * Follows the process from these offsets, or from now on, and learns of offsets and gaps.
+   * Throws `OffsetError` for an offset that is not there yet.
+   */
+  view(from?: Offsets): Viewer {
+    const cursor = from === undefined ? this.log.endCursor() : this.log.cursor(from);
+    const viewer = new LogView(this.pid, { log: this.log, cursor, fanOut: this.#fanOut });
+    this.#fanOut.add(viewer);
+    this.#tellEnd(viewer);
+    return viewer;
+  }
+
+  /** Lets a process go on that waits because its log is full. Throws `OffsetError` as `view`. */
+  acknowledge(offsets: Offsets): void {
+    this.log.acknowledge(offsets);
+    if (!this.#fanOut.isWaiting) this.#resume();
   }
 
   /** Begins to read and write. Called once, right after the program was started. */
@@ -74,7 +104,7 @@ export class GuestProcess {
    * never sees the end event, other viewers do. A program that has left its pipes to others is
    * not waited for any longer.
    */
-  limitLifetime(ms: number, viewer: Subscription): void {
+  limitLifetime(ms: number, viewer: Viewer): void {
     this.#lifetime = startTimer(ms, () => {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
@@ -120,29 +150,42 @@ export class GuestProcess {
     }
   }
 
-  /** Writes to stdin; resolves when the machine has taken it. */
-  async writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  /**
+   * Writes to stdin; resolves when the machine has taken it. With an offset, with the offset that
+   * comes next; throws `OffsetError` for one that would leave a hole.
+   */
+  async writeStdin(
+    bytes: Uint8Array,
+    signal: AbortSignal,
+    offset?: number,
+  ): Promise<number | undefined> {
     if (this.#terminal !== undefined) {
       throw new AgentError(
         "internal",
         "error writing to stdin: tty assigned to process — input should be written to the pty, not the stdin",
       );
     }
-    if (this.#stdin === undefined || this.#stdin.isClosed) {
+    // What is repeated may have been written before stdin was closed.
+    const isClosed = this.#stdin?.isClosed === true && offset === undefined;
+    if (this.#stdin === undefined || isClosed) {
       throw new AgentError("internal", "error writing to stdin: stdin not enabled or closed");
     }
-    await this.#write(this.#stdin, "stdin", bytes, signal);
+    return await this.#write(this.#stdin, "stdin", signal, { bytes, offset });
   }
 
-  /** Writes to the terminal; resolves when the machine has taken it. */
-  async writePty(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** Writes to the terminal, as `writeStdin` does to stdin. */
+  async writePty(
+    bytes: Uint8Array,
+    signal: AbortSignal,
+    offset?: number,
+  ): Promise<number | undefined> {
     if (this.#terminal === undefined) {
       throw new AgentError(
         "internal",
         "error writing to tty: tty not assigned to process — input should be written to the stdin, not the tty",
       );
     }
-    await this.#write(this.#terminal.input, "tty", bytes, signal);
+    return await this.#write(this.#terminal.input, "tty", signal, { bytes, offset });
   }
 
   /** Gives the process end of file. Again, or without a stdin, it does nothing. */
@@ -168,7 +211,10 @@ export class GuestProcess {
   #read(kind: OutputKind, fd: number): OutputReader {
     this.#open += 1;
     const reader = new OutputReader(kind, fd, {
-      onOutput: (output: Output) => this.#fanOut.publish(output),
+      onOutput: (output) => {
+        this.log.append(kind, output.bytes);
+        return this.#fanOut.publish(output) && !this.log.isFull;
+      },
       onEnd: () => {
         this.#open -= 1;
         this.#endWhenDone();
@@ -178,13 +224,27 @@ export class GuestProcess {
     return reader;
   }
 
+  #tellEnd(viewer: Viewer): void {
+    if (this.#end === undefined) return;
+    viewer.push({ kind: "end", end: this.#end });
+    this.#fanOut.delete(viewer);
+  }
+
   #resume(): void {
+    if (this.log.isFull) return;
     for (const reader of this.#readers) reader.resume();
   }
 
-  async #write(input: Input, what: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  async #write(
+    input: Input,
+    what: string,
+    signal: AbortSignal,
+    { bytes, offset }: { bytes: Uint8Array; offset: number | undefined },
+  ): Promise<number | undefined> {
     try {
+      if (offset !== undefined) return await input.writeAt(offset, bytes, signal);
       await input.write(bytes, signal);
+      return undefined;
     } catch (cause) {
       if (cause instanceof AgentError || signal.aborted) throw cause;
       const message = `error writing to ${what}: error writing to ${what} of process '${this.pid}': ${messageOf(cause)}`;
@@ -211,6 +271,7 @@ export class GuestProcess {
     this.#stdin?.destroy();
     this.#closeTerminal();
     const end = describeExit(this.#waitStatus);
+    this.#end = end;
     this.#onEnd(end);
     this.#fanOut.end(end);
   }

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
+import { OffsetError } from "./offset-error.ts";
 
 /** The most input that may wait for one process; beyond it a write is refused. */
 const WAITING_BYTES = 64 * 1024 * 1024;
@@ -19,6 +20,11 @@ export class Input {
   readonly #waiting: Write[] = [];
   #current: Write | undefined;
   #waitingBytes = 0;
+  /** How many bytes were ever taken from callers, and how many of those the machine has. */
+  #acceptedBytes = 0;
+  #writtenBytes = 0;
+  /** Bytes that were given offsets are not taken back: who counts them may have gone on. */
+  #isCounted = false;
   #failure: Error | undefined;
   #isClosing = false;
 
@@ -35,6 +41,25 @@ export class Input {
   }
 
   /**
+   * The same for bytes that belong at `offset`. Those that were accepted before are left out, and
+   * the promise resolves with the offset that follows once the machine has all of them. Throws
+   * `OffsetError` when there would be a hole.
+   */
+  async writeAt(offset: number, bytes: Uint8Array, signal: AbortSignal): Promise<number> {
+    const expected = this.#acceptedBytes;
+    if (offset > expected) {
+      const message = `the input has come to offset ${expected}: bytes for offset ${offset} would leave a hole`;
+      throw new OffsetError(message, expected);
+    }
+    this.#isCounted = true;
+    const end = offset + bytes.length;
+    const fresh = bytes.subarray(Math.min(bytes.length, expected - offset));
+    if (fresh.length > 0) await this.write(fresh, signal);
+    else if (this.#writtenBytes < end) await this.#whenWritten(signal);
+    return Math.max(end, expected);
+  }
+
+  /**
    * Resolves once the machine has taken all of `bytes`. An aborted write that has not begun is
    * taken back; one that has begun goes on, as half of it cannot be taken back.
    */
@@ -42,10 +67,24 @@ export class Input {
     signal.throwIfAborted();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (bytes.length === 0) return Promise.resolve();
+    if (this.#isClosing) return Promise.reject(new Error("closed"));
     if (this.#waitingBytes + bytes.length > WAITING_BYTES) {
       const message = `${this.#waitingBytes} bytes already wait for this process to read: write again when it has read them`;
       return Promise.reject(new AgentError("exhausted", message));
     }
+    this.#acceptedBytes += bytes.length;
+    this.#waitingBytes += bytes.length;
+    return this.#enqueue(bytes, signal);
+  }
+
+  /** Resolves when the machine has taken all that was accepted before. */
+  #whenWritten(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return this.#enqueue(new Uint8Array(), signal);
+  }
+
+  #enqueue(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#takeBack(write, signal.reason as Error);
       const settle = (act: () => void) => {
@@ -59,7 +98,6 @@ export class Input {
       };
       signal.addEventListener("abort", onAbort);
       this.#waiting.push(write);
-      this.#waitingBytes += bytes.length;
       this.#next();
     });
   }
@@ -84,19 +122,32 @@ export class Input {
       return;
     }
     this.#current = write;
+    if (write.bytes.length === 0) {
+      this.#written(write);
+      return;
+    }
     this.#socket.write(write.bytes, (reason) => {
-      this.#current = undefined;
-      this.#waitingBytes -= write.bytes.length;
-      if (reason == null) write.resolve();
-      else this.#fail(reason, write);
-      this.#next();
+      this.#written(write, reason);
     });
   }
 
+  #written(write: Write, reason?: Error | null): void {
+    this.#current = undefined;
+    this.#waitingBytes -= write.bytes.length;
+    if (reason == null) {
+      this.#writtenBytes += write.bytes.length;
+      write.resolve();
+    } else {
+      this.#fail(reason, write);
+    }
+    this.#next();
+  }
+
   #takeBack(write: Write, reason: Error): void {
-    const at = this.#waiting.indexOf(write);
+    const at = this.#isCounted ? -1 : this.#waiting.indexOf(write);
     if (at >= 0) {
       this.#waiting.splice(at, 1);
+      this.#acceptedBytes -= write.bytes.length;
       this.#waitingBytes -= write.bytes.length;
     }
     write.reject(reason);

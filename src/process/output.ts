@@ -7,10 +7,10 @@ import { adoptDescriptor, openDescriptor, type ReadInto } from "../system/descri
 export type OutputKind = "stdout" | "stderr" | "pty";
 
 /** Bytes reserved in front of every chunk, so that a frame's header can stand right before it. */
-export const HEADROOM_BYTES = 24;
+export const HEADROOM_BYTES = 32;
 
 /** The most a pipe is read at once; the envd contract's bound for one data event. */
-const PIPE_CHUNK_BYTES = 32_768;
+export const PIPE_CHUNK_BYTES = 32_768;
 /** The same for a terminal. */
 const PTY_CHUNK_BYTES = 16_384;
 /** The most that is read after the end: what a pipe can hold when a program enlarged it. */
@@ -25,7 +25,7 @@ const POOLED_ABOVE_BYTES = PIPE_CHUNK_BYTES / 2;
 const POOLED = 32;
 const storages = new BufferPool(HEADROOM_BYTES + PIPE_CHUNK_BYTES, POOLED);
 /** Room for the largest chunk in base64 with a frame's few words around it. */
-const TEXT_BYTES = Math.ceil(PIPE_CHUNK_BYTES / 3) * 4 + 64;
+const TEXT_BYTES = Math.ceil(PIPE_CHUNK_BYTES / 3) * 4 + 96;
 const texts = new BufferPool(TEXT_BYTES, POOLED);
 
 /**
@@ -35,6 +35,8 @@ const texts = new BufferPool(TEXT_BYTES, POOLED);
  */
 export class Output {
   readonly kind: OutputKind;
+  /** How many bytes of the same output came before; only for viewers that count. */
+  readonly offset: number | undefined;
   /** `HEADROOM_BYTES` of free space, then the bytes. */
   readonly storage: Buffer;
   /** The chunk as a frame, by codec, made at first use. */
@@ -45,8 +47,9 @@ export class Output {
   #holders = 1;
 
   /** Copies `bytes`. Whoever makes it holds it. */
-  constructor(kind: OutputKind, bytes: Uint8Array) {
+  constructor(kind: OutputKind, bytes: Uint8Array, offset?: number) {
     this.kind = kind;
+    this.offset = offset;
     const size = HEADROOM_BYTES + bytes.length;
     this.#isPooled = bytes.length > POOLED_ABOVE_BYTES && bytes.length <= PIPE_CHUNK_BYTES;
     if (this.#isPooled) this.#pooledStorage = storages.take();

@@ -2,12 +2,15 @@ import { closeSync } from "node:fs";
 import { AgentError } from "../errors.ts";
 import { openPipe } from "../system/descriptors.ts";
 import type { User } from "../system/users.ts";
-import type { Subscription } from "./fan-out.ts";
+import type { Viewer } from "./fan-out.ts";
 import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
+import { type LogOptions, noOffsets } from "./output-log.ts";
 import { openPty, type PtySize } from "./pty.ts";
 import { Reaper } from "./reaper.ts";
 import { type EndedProcess, Retention, type Selector } from "./retention.ts";
-import { openNull, SpawnError, type Spawned, Spawner } from "./spawn.ts";
+import { openNull, type Spawned, Spawner } from "./spawn.ts";
+import { describeStart, startError } from "./start-error.ts";
+import { StartKeys } from "./start-keys.ts";
 
 /** What `start` needs to know. */
 export interface StartOptions {
@@ -25,6 +28,12 @@ export interface StartOptions {
   hasStdin: boolean;
   /** The life-time of the process in ms; `undefined` sets no limit. */
   lifetimeMs: number | undefined;
+  /** How much of the output is kept, and what happens when that is full. */
+  log: LogOptions;
+  /** Whether the viewer learns of offsets and gaps. */
+  withOffsets: boolean;
+  /** Makes the start safe to repeat: the same key stands for the same process. */
+  key: string | undefined;
 }
 
 /** What the registry is made with. */
@@ -49,6 +58,7 @@ export class ProcessRegistry {
   /** Not by pid: the pid of a program that left its pipes to others is free for a new one. */
   readonly #live = new Set<GuestProcess>();
   readonly #starting = new Set<GuestProcess>();
+  readonly #keys = new StartKeys<GuestProcess>();
   #isClosed = false;
   #onEmpty: () => void = () => {};
 
@@ -78,19 +88,39 @@ export class ProcessRegistry {
 
   /**
    * Runs a program and follows it from its first byte. Resolves once it has been executed; a
-   * command that does not exist starts and ends with 127, as in a shell.
+   * command that does not exist starts and ends with 127, as in a shell. With a key that was used
+   * before it follows the process that was started then.
    */
-  async start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Subscription }> {
+  async start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Viewer }> {
+    const { key } = options;
+    if (key === undefined) return await this.#start(options);
+    const request = requestOf(options);
+    const earlier = this.#keys.find(key, request);
+    if (earlier !== undefined) {
+      const process = await earlier;
+      return { process, viewer: viewerOf(process, options) };
+    }
+    const started = this.#start(options);
+    this.#keys.add(
+      key,
+      request,
+      started.then(({ process }) => process),
+    );
+    return await started;
+  }
+
+  async #start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Viewer }> {
     if (this.#isClosed) throw new AgentError("unavailable", "the agent is shutting down");
     rejectNul(options);
     const { spawned, fds } = this.#spawn(options);
-    const { config, tag, lifetimeMs } = options;
-    const process = new GuestProcess({ pid: spawned.pid, config, tag }, (end) => {
+    const { config, tag, lifetimeMs, log, key } = options;
+    const process = new GuestProcess({ pid: spawned.pid, config, tag, log }, (end) => {
       this.#live.delete(process);
-      this.#retention.add({ pid: spawned.pid, tag, end });
+      this.#retention.add({ pid: spawned.pid, tag, end, log: process.log });
+      if (key !== undefined) this.#keys.forgetLater(key);
       this.#tellWhenEmpty();
     });
-    const viewer = process.subscribe();
+    const viewer = viewerOf(process, options);
     const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
     // In a frozen cgroup, what comes before the command takes as long as the frost.
@@ -124,6 +154,7 @@ export class ProcessRegistry {
       await empty;
       clearTimeout(kill);
     }
+    this.#keys[Symbol.dispose]();
     this.#retention[Symbol.dispose]();
     this.#reaper[Symbol.dispose]();
   }
@@ -213,6 +244,16 @@ function credentialsOf(options: StartOptions, user: User): User | undefined {
   throw new AgentError("invalid", describeStart(options, reason));
 }
 
+function viewerOf(process: GuestProcess, { withOffsets }: StartOptions): Viewer {
+  return withOffsets ? process.view(noOffsets()) : process.subscribe();
+}
+
+/** What makes two starts the same. */
+function requestOf({ config, tag, pty, user, hasStdin }: StartOptions): string {
+  const envs = Object.entries(config.envs).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([config.cmd, config.args, envs, config.cwd, tag, pty, user.uid, hasStdin]);
+}
+
 function rejectNul({ config, environment, cwd }: StartOptions): void {
   const texts = [config.cmd, ...config.args, cwd, ...Object.entries(environment).flat()];
   const bad = texts.find((text) => text.includes("\0"));
@@ -221,40 +262,6 @@ function rejectNul({ config, environment, cwd }: StartOptions): void {
     "invalid",
     `${JSON.stringify(bad)} holds a NUL byte, which no command can be given`,
   );
-}
-
-const REASONS: Record<string, string> = {
-  E2BIG: "argument list too long",
-  ENOENT: "no such file or directory",
-  ENOTDIR: "not a directory",
-  EACCES: "permission denied",
-  EAGAIN: "too many processes",
-  ENOMEM: "out of memory",
-  EMFILE: "too many open files",
-  ENFILE: "too many open files in the system",
-};
-
-function startError(options: StartOptions, reason: unknown): AgentError {
-  if (reason instanceof AgentError) return reason;
-  const code = reason instanceof Error && "code" in reason ? String(reason.code) : "";
-  const isCwd = reason instanceof SpawnError && reason.step === "chdir";
-  if (isCwd && code === "ENOENT") {
-    return new AgentError("invalid", `cwd '${options.cwd}' does not exist`, { cause: reason });
-  }
-  const words = REASONS[code] ?? messageOf(reason);
-  const what = isCwd ? `chdir ${options.cwd}: ${words}` : words;
-  return new AgentError("invalid", describeStart(options, what), { cause: reason });
-}
-
-function describeStart({ config, pty, cwd }: StartOptions, what: string): string {
-  const command = abbreviate([config.cmd, ...config.args].join(" "));
-  if (pty === undefined) return `error starting process '${command}': ${what}`;
-  return `error starting pty with command '${command}' in dir '${cwd}' with '${pty.cols}' cols and '${pty.rows}' rows: ${what}`;
-}
-
-/** Long commands are cut: an error must fit where errors are shown. */
-function abbreviate(text: string): string {
-  return text.length <= 500 ? text : `${text.slice(0, 500)}…`;
 }
 
 function notFound(selector: Selector): AgentError {

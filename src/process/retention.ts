@@ -1,9 +1,14 @@
 import type { ProcessEnd } from "./exit.ts";
+import type { Viewer } from "./fan-out.ts";
+import { LogView } from "./log-view.ts";
+import type { Offsets, OutputLog } from "./output-log.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
-const RETENTION_MS = 30_000;
+export const RETENTION_MS = 30_000;
 /** The most ends that are kept; beyond it the oldest goes first. */
 const RETAINED = 10_000;
+/** The most memory that logs of ended processes take together; beyond it the oldest is emptied. */
+const RETAINED_LOG_BYTES = 64 * 1024 * 1024;
 
 /** How a process is named: by pid, or by tag. */
 export type Selector = { pid: number } | { tag: string };
@@ -13,9 +18,21 @@ export interface EndedProcess {
   pid: number;
   tag: string | undefined;
   end: ProcessEnd;
+  log: OutputLog;
 }
 
-/** Keeps how processes ended, for those who ask too late. */
+/**
+ * The view of a process that has ended already: its start and its end, and between them what its
+ * log has from these offsets on, if any are given.
+ */
+export function endedView({ pid, end, log }: EndedProcess, from?: Offsets): Viewer {
+  const cursor = from === undefined ? log.endCursor() : log.cursor(from);
+  const viewer = new LogView(pid, { log, cursor });
+  viewer.push({ kind: "end", end });
+  return viewer;
+}
+
+/** Keeps how processes ended and what they wrote last, for those who ask too late. */
 export class Retention implements Disposable {
   readonly #byPid = new Map<number, EndedProcess & { until: number }>();
   #timer: NodeJS.Timeout | undefined;
@@ -24,8 +41,12 @@ export class Retention implements Disposable {
   add(ended: EndedProcess): void {
     this.#byPid.delete(ended.pid);
     this.#byPid.set(ended.pid, { ...ended, until: performance.now() + RETENTION_MS });
-    const oldest = this.#byPid.keys().next().value;
-    if (this.#byPid.size > RETAINED && oldest !== undefined) this.#byPid.delete(oldest);
+    const oldest = this.#byPid.values().next().value;
+    if (this.#byPid.size > RETAINED && oldest !== undefined) {
+      this.#byPid.delete(oldest.pid);
+      oldest.log.clear();
+    }
+    this.#boundLogs();
     this.#arm();
   }
 
@@ -35,18 +56,28 @@ export class Retention implements Disposable {
     return [...this.#byPid.values()].findLast((ended) => ended.tag === selector.tag);
   }
 
-  /** Forgets whatever a new process with this pid and tag takes the place of. */
+  /** A new process with this pid and tag is found instead. Who lost its tag keeps its pid. */
   replace(pid: number, tag: string | undefined): void {
     this.#byPid.delete(pid);
     if (tag === undefined) return;
     for (const ended of this.#byPid.values()) {
-      if (ended.tag === tag) this.#byPid.delete(ended.pid);
+      if (ended.tag === tag) ended.tag = undefined;
     }
   }
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#byPid.clear();
+  }
+
+  #boundLogs(): void {
+    let bytes = 0;
+    for (const { log } of this.#byPid.values()) bytes += log.storedBytes;
+    for (const { log } of this.#byPid.values()) {
+      if (bytes <= RETAINED_LOG_BYTES) return;
+      bytes -= log.storedBytes;
+      log.clear();
+    }
   }
 
   #arm(): void {

@@ -1,6 +1,10 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { OffsetDetailSchema } from "../../gen/process/process_pb.js";
 import { AgentError, type AgentErrorCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { OffsetError } from "../process/offset-error.ts";
+
+type OutgoingDetail = NonNullable<ConstructorParameters<typeof ConnectError>[3]>[number];
 
 /** One table between the two vocabularies: what can go wrong in the guest, and on the wire. */
 const CODES: Record<AgentErrorCode, Code> = {
@@ -11,6 +15,7 @@ const CODES: Record<AgentErrorCode, Code> = {
   unauthenticated: Code.Unauthenticated,
   denied: Code.PermissionDenied,
   exhausted: Code.ResourceExhausted,
+  "out-of-range": Code.OutOfRange,
   deadline: Code.DeadlineExceeded,
   unimplemented: Code.Unimplemented,
   unavailable: Code.Unavailable,
@@ -28,12 +33,18 @@ const PEER_GONE: readonly unknown[] = ["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET
 export function toConnectError(reason: unknown): ConnectError {
   if (reason instanceof ConnectError) return reason;
   if (reason instanceof AgentError) {
-    return new ConnectError(reason.message, CODES[reason.code], undefined, undefined, reason);
+    const details = detailsOf(reason);
+    return new ConnectError(reason.message, CODES[reason.code], undefined, details, reason);
   }
   if (reason instanceof Error && isEndOfCall(reason)) {
     return new ConnectError("the call was canceled", Code.Canceled, undefined, undefined, reason);
   }
   return new ConnectError("internal error", Code.Internal, undefined, undefined, reason);
+}
+
+function detailsOf(reason: AgentError): OutgoingDetail[] | undefined {
+  if (!(reason instanceof OffsetError)) return undefined;
+  return [{ desc: OffsetDetailSchema, value: { expectedOffset: BigInt(reason.expected) } }];
 }
 
 function isEndOfCall(reason: Error & { code?: unknown }): boolean {

@@ -3,7 +3,7 @@ import type { Http2ServerResponse } from "node:http2";
 import type { Writable } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
 import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
-import type { ProcessEvent, Subscription } from "../process/fan-out.ts";
+import type { ProcessEvent, Viewer } from "../process/fan-out.ts";
 import type { Output } from "../process/output.ts";
 import { keepaliveEvent, toProcessEvent } from "../services/process.ts";
 import { toConnectError } from "./errors.ts";
@@ -29,7 +29,7 @@ export interface FrameWriterOptions {
  */
 export class FrameWriter {
   readonly #response: ServerResponse;
-  readonly #viewer: Subscription;
+  readonly #viewer: Viewer;
   readonly #codec: Codec;
   readonly #keepalive: NodeJS.Timeout;
   readonly #stalls: StallWatch;
@@ -41,7 +41,7 @@ export class FrameWriter {
   #isScheduled = false;
   #hasEnded = false;
 
-  constructor(response: ServerResponse, viewer: Subscription, options: FrameWriterOptions) {
+  constructor(response: ServerResponse, viewer: Viewer, options: FrameWriterOptions) {
     this.#response = response;
     this.#viewer = viewer;
     this.#codec = options.codec;

@@ -16,7 +16,8 @@ const EVENT_TAG = 0x0a;
 const DATA_TAG = 0x12;
 const OUTPUT_TAGS: Record<OutputKind, number> = { stdout: 0x0a, stderr: 0x12, pty: 0x1a };
 
-const JSON_SUFFIX = '"}}}';
+/** The field of the offset, of type varint: 1000 << 3. */
+const OFFSET_TAG = 8_000;
 
 /**
  * Output as one frame of a Start or Connect stream: the bytes the codec would have sent, but
@@ -65,6 +66,13 @@ function binaryOutputFrame(output: Output): Uint8Array {
     storage[at] = tag;
   };
   prepend(OUTPUT_TAGS[output.kind], size);
+  // Fields may come in any order, and in front of the bytes there is room.
+  if (output.offset !== undefined) {
+    at -= varintBytes(output.offset);
+    writeVarint(storage, at, output.offset);
+    at -= varintBytes(OFFSET_TAG);
+    writeVarint(storage, at, OFFSET_TAG);
+  }
   prepend(DATA_TAG, storage.length - at);
   prepend(EVENT_TAG, storage.length - at);
   const length = storage.length - at;
@@ -75,26 +83,30 @@ function binaryOutputFrame(output: Output): Uint8Array {
 }
 
 function varintBytes(value: number): number {
-  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : 4;
+  let bytes = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes += 1;
+  return bytes;
 }
 
+/** Offsets are more than the 32 bits that shifts are good for. */
 function writeVarint(into: Buffer, at: number, value: number): void {
   let rest = value;
   let index = at;
-  for (; rest >= 0x80; rest >>>= 7) into[index++] = (rest & 0x7f) | 0x80;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) into[index++] = (rest % 0x80) | 0x80;
   into[index] = rest;
 }
 
 function jsonOutputFrame(output: Output): Uint8Array {
   const prefix = `{"event":{"data":{"${output.kind}":"`;
+  const suffix = output.offset === undefined ? '"}}}' : `","offset":"${output.offset}"}}}`;
   const base64Bytes = 4 * Math.ceil(output.size / 3);
-  const length = prefix.length + base64Bytes + JSON_SUFFIX.length;
+  const length = prefix.length + base64Bytes + suffix.length;
   const frame = output.allocateText(ENVELOPE_BYTES + length);
   frame[0] = 0;
   frame.writeUInt32BE(length, 1);
   let at = ENVELOPE_BYTES;
   at += frame.write(prefix, at, "latin1");
   at += frame.write(output.bytes.toString("base64"), at, "latin1");
-  frame.write(JSON_SUFFIX, at, "latin1");
+  frame.write(suffix, at, "latin1");
   return frame;
 }

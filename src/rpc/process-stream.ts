@@ -11,7 +11,7 @@ import { AgentError } from "../errors.ts";
 import type { HttpCall } from "../http/endpoint.ts";
 import { startTimer } from "../lib/timer.ts";
 import type { StallWatch } from "../net/progress.ts";
-import type { Subscription } from "../process/fan-out.ts";
+import type { Viewer } from "../process/fan-out.ts";
 import { keepaliveIntervalMs } from "../services/keepalive.ts";
 import { followConnect, followStart, type ProcessParts } from "../services/process-follow.ts";
 import { toConnectError } from "./errors.ts";
@@ -83,7 +83,7 @@ export class ProcessStream {
     await closed;
   }
 
-  #follow(request: IncomingMessage, asked: Asked): Subscription | Promise<Subscription> {
+  #follow(request: IncomingMessage, asked: Asked): Viewer | Promise<Viewer> {
     const { body, codec, timeoutMs, call } = asked;
     if (request.url === "/process.Process/Connect") {
       return followConnect(this.#parts, parse(ConnectRequestSchema, body, codec));

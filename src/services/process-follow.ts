@@ -1,19 +1,31 @@
-import type {
-  ConnectRequest,
-  ProcessSelector,
-  PTY,
-  StartRequest,
+import {
+  type ConnectRequest,
+  type OutputOffsets,
+  type ProcessSelector,
+  type PTY,
+  type StartRequest,
+  WhenFull,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
 import { resolvePath } from "../filesystem/paths.ts";
 import type { Caller } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
-import { endedSubscription, type Subscription } from "../process/fan-out.ts";
+import type { Viewer } from "../process/fan-out.ts";
 import { GuestProcess } from "../process/guest-process.ts";
+import {
+  DEFAULT_LOG_BYTES,
+  LEAST_LOG_BYTES,
+  type LogOptions,
+  MOST_LOG_BYTES,
+  type Offsets,
+} from "../process/output-log.ts";
 import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry } from "../process/registry.ts";
-import type { Selector } from "../process/retention.ts";
+import { endedView, type Selector } from "../process/retention.ts";
 import type { User } from "../system/users.ts";
+
+/** The longest idempotency key. */
+const MOST_KEY_CHARACTERS = 256;
 
 /** What the process service speaks for. */
 export interface ProcessParts {
@@ -32,7 +44,7 @@ export async function followStart(
   request: StartRequest,
   caller: Caller,
   timeoutMs: number | undefined,
-): Promise<Subscription> {
+): Promise<Viewer> {
   const config = request.process;
   if (config === undefined) throw new AgentError("invalid", "process: no command is given");
   const user = caller.user();
@@ -45,14 +57,45 @@ export async function followStart(
     pty: request.pty === undefined ? undefined : toPtySize(request.pty),
     hasStdin: request.stdin ?? true,
     lifetimeMs: timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined,
+    log: toLogOptions(request),
+    withOffsets: request.withOffsets,
+    key: toKey(request.idempotencyKey),
   });
   return viewer;
 }
 
 /** Follows the process that `request` names, live or just ended. */
-export function followConnect(parts: ProcessParts, request: ConnectRequest): Subscription {
+export function followConnect(parts: ProcessParts, request: ConnectRequest): Viewer {
   const found = parts.processes.getOrEnded(toSelector(request.process));
-  return found instanceof GuestProcess ? found.subscribe() : endedSubscription(found);
+  const from = request.fromOffset === undefined ? undefined : toOffsets(request.fromOffset);
+  if (!(found instanceof GuestProcess)) return endedView(found, from);
+  return from !== undefined || request.withOffsets ? found.view(from) : found.subscribe();
+}
+
+/** Reads a place in every output; absent means the beginning. */
+export function toOffsets(offsets: OutputOffsets | undefined): Offsets {
+  const { stdout = 0n, stderr = 0n, pty = 0n } = offsets ?? {};
+  return { stdout: Number(stdout), stderr: Number(stderr), pty: Number(pty) };
+}
+
+function toKey(key: string): string | undefined {
+  if (key.length > MOST_KEY_CHARACTERS) {
+    const message = `idempotency_key: ${key.length} characters are more than ${MOST_KEY_CHARACTERS}`;
+    throw new AgentError("invalid", message);
+  }
+  return key === "" ? undefined : key;
+}
+
+function toLogOptions({ logBytes, whenFull }: StartRequest): LogOptions {
+  const bytes = logBytes ?? DEFAULT_LOG_BYTES;
+  if (bytes > MOST_LOG_BYTES) {
+    const message = `log_bytes: ${bytes} is more than the ${MOST_LOG_BYTES} bytes a log can hold`;
+    throw new AgentError("invalid", message);
+  }
+  return {
+    capacityBytes: Math.max(bytes, LEAST_LOG_BYTES),
+    whenFull: whenFull === WhenFull.WAIT ? "wait" : "drop-oldest",
+  };
 }
 
 /** Reads a selector. Throws `unimplemented` when it names nothing. */

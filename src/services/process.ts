@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  OutputStream,
   type Process,
   type ProcessEvent as ProcessEventMessage,
   ProcessEventSchema,
@@ -10,14 +11,16 @@ import {
   type StreamInputRequest,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
-import type { ProcessEvent, Subscription } from "../process/fan-out.ts";
+import type { ProcessEvent, Viewer } from "../process/fan-out.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
+import type { OutputKind } from "../process/output.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import {
   followConnect,
   followStart,
   type ProcessParts,
+  toOffsets,
   toPtySize,
   toSelector,
 } from "./process-follow.ts";
@@ -43,9 +46,10 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       if (pty !== undefined) target.resize(toPtySize(pty));
       return {};
     },
-    async sendInput({ process, input }, { signal }) {
-      await write(processes.get(toSelector(process)), input, signal);
-      return {};
+    async sendInput({ process, input, offset }, { signal }) {
+      const target = processes.get(toSelector(process));
+      const next = await write(target, { input, offset }, signal);
+      return next === undefined ? {} : { nextOffset: BigInt(next) };
     },
     async streamInput(requests, { signal }) {
       await streamInput(parts, requests, signal);
@@ -58,6 +62,10 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     closeStdin: ({ process }) => {
       processes.get(toSelector(process)).closeStdin();
+      return {};
+    },
+    acknowledgeOutput: ({ process, offsets }) => {
+      processes.get(toSelector(process)).acknowledge(toOffsets(offsets));
       return {};
     },
   };
@@ -73,6 +81,12 @@ export function keepaliveEvent(): ProcessEventMessage {
   return create(ProcessEventSchema, { event: { case: "keepalive", value: {} } });
 }
 
+const STREAMS: Record<OutputKind, OutputStream> = {
+  stdout: OutputStream.STDOUT,
+  stderr: OutputStream.STDERR,
+  pty: OutputStream.PTY,
+};
+
 type EventCase = NonNullable<MessageInitShape<typeof ProcessEventSchema>["event"]>;
 
 function toEventCase(event: ProcessEvent): EventCase {
@@ -80,8 +94,15 @@ function toEventCase(event: ProcessEvent): EventCase {
     case "start":
       return { case: "start", value: { pid: event.pid } };
     case "output": {
-      const { kind, bytes } = event.output;
-      return { case: "data", value: { output: { case: kind, value: bytes } } };
+      const { kind, bytes, offset } = event.output;
+      const output = { case: kind, value: bytes };
+      if (offset === undefined) return { case: "data", value: { output } };
+      return { case: "data", value: { output, offset: BigInt(offset) } };
+    }
+    case "gap": {
+      const { from, to } = event;
+      const offsets = { fromOffset: BigInt(from), toOffset: BigInt(to) };
+      return { case: "gap", value: { stream: STREAMS[event.output], ...offsets } };
     }
     case "end": {
       const { exitCode, hasExited, status, error } = event.end;
@@ -93,7 +114,7 @@ function toEventCase(event: ProcessEvent): EventCase {
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */
 async function* follow(
-  viewer: Subscription,
+  viewer: Viewer,
   keepaliveMs: number,
   { signal }: HandlerContext,
 ): AsyncIterable<ProcessEventMessage> {
@@ -114,7 +135,7 @@ async function* follow(
 }
 
 /** Waits until there is something to read: `true`; or for `ms`: `false`. Abort rejects. */
-function somethingNew(viewer: Subscription, ms: number, signal: AbortSignal): Promise<boolean> {
+function somethingNew(viewer: Viewer, ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const onAbort = () => settle(() => reject(signal.reason as Error));
     const timer = setTimeout(() => settle(() => resolve(false)), ms);
@@ -144,7 +165,7 @@ async function streamInput(
         if (target === undefined) {
           throw new AgentError("wrong-state", "data before start: select a process first");
         }
-        await write(target, event.value.input, signal);
+        await write(target, event.value, signal);
         break;
       default:
         break;
@@ -152,16 +173,19 @@ async function streamInput(
   }
 }
 
+/** Resolves with the offset that comes next when the bytes have one. */
 async function write(
   target: GuestProcess,
-  input: ProcessInput | undefined,
+  given: { input?: ProcessInput | undefined; offset?: bigint | undefined },
   signal: AbortSignal,
-): Promise<void> {
-  switch (input?.input.case) {
+): Promise<number | undefined> {
+  const offset = given.offset === undefined ? undefined : Number(given.offset);
+  const input = given.input?.input;
+  switch (input?.case) {
     case "stdin":
-      return await target.writeStdin(input.input.value, signal);
+      return await target.writeStdin(input.value, signal, offset);
     case "pty":
-      return await target.writePty(input.input.value, signal);
+      return await target.writePty(input.value, signal, offset);
     default:
       throw new AgentError("unimplemented", "invalid input type <nil>: give stdin or pty");
   }

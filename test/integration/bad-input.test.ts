@@ -48,6 +48,7 @@ const method = (wanted: string) => rpcs.find(([, { name }]) => name === wanted)?
 const WRONG = {
   string: ["1", "true", "{}", "[]", '["x"]', '"\\ud800"'],
   number: ['"x"', '""', '" 1"', "-1", "1.5", "4294967296", "1e400", "true", "{}", "[]"],
+  long: ['"x"', '""', '"18446744073709551616"', "-1", "1.5", "1e400", "true", "{}", "[]"],
   bool: ['"true"', "1", "0", "{}", "[]", '""'],
   bytes: ["1", "true", "{}", "[]", '"!"', '"a"', '"aGk=x"'],
   enum: ["{}", "[]", "true", "1.5", "4294967296"],
@@ -60,6 +61,7 @@ function wrongValues(field: DescField): readonly string[] {
   if (field.fieldKind !== "scalar") return WRONG[field.fieldKind];
   if (field.scalar === ScalarType.STRING) return WRONG.string;
   if (field.scalar === ScalarType.BYTES) return WRONG.bytes;
+  if (field.scalar === ScalarType.UINT64) return WRONG.long;
   return field.scalar === ScalarType.BOOL ? WRONG.bool : WRONG.number;
 }
 

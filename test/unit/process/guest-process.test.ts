@@ -1,12 +1,14 @@
 import { expect, test, vi } from "vitest";
 import { GuestProcess } from "../../../src/process/guest-process.ts";
+import { LEAST_LOG_BYTES } from "../../../src/process/output-log.ts";
 
 /** Above every pid that Linux gives. */
 const NO_PID = 2 ** 22 + 1;
 
 test("a deadline is told although the program cannot be killed", async () => {
   const config = { cmd: "true", args: [], envs: {}, cwd: undefined };
-  const program = new GuestProcess({ pid: NO_PID, config, tag: undefined }, () => {});
+  const log = { capacityBytes: LEAST_LOG_BYTES, whenFull: "drop-oldest" } as const;
+  const program = new GuestProcess({ pid: NO_PID, config, tag: undefined, log }, () => {});
   const viewer = program.subscribe();
   viewer.next();
 

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { defaultConfig } from "../../../src/config.ts";
-import type { Subscription } from "../../../src/process/fan-out.ts";
+import type { Viewer } from "../../../src/process/fan-out.ts";
+import { DEFAULT_LOG_BYTES } from "../../../src/process/output-log.ts";
 import { ProcessRegistry, type StartOptions } from "../../../src/process/registry.ts";
 import { Users } from "../../../src/system/users.ts";
 
@@ -47,12 +48,15 @@ function shell(script: string, options: Partial<StartOptions> = {}): StartOption
     pty: undefined,
     hasStdin: false,
     lifetimeMs: undefined,
+    log: { capacityBytes: DEFAULT_LOG_BYTES, whenFull: "drop-oldest" },
+    withOffsets: false,
+    key: undefined,
     ...options,
   };
 }
 
 /** Reads until `isEnough` of what has been written. */
-async function read(viewer: Subscription, isEnough: (text: string) => boolean): Promise<string> {
+async function read(viewer: Viewer, isEnough: (text: string) => boolean): Promise<string> {
   let text = "";
   await vi.waitFor(() => {
     for (let event = viewer.next(); event !== undefined; event = viewer.next()) {
@@ -156,4 +160,25 @@ test("who writes to a program that has ended is told, even when a child of it ho
 
   await expect(writing).rejects.toThrow("error writing to stdin");
   process.kill(child, "SIGKILL");
+});
+
+test("a start that failed can be repeated with its key", async () => {
+  const processes = registry();
+  const missing = shell("true", { cwd: join(directory, "missing"), key: "k" });
+  await expect(processes.start(missing)).rejects.toThrow("does not exist");
+
+  const { viewer } = await processes.start(shell("echo ran", { key: "k" }));
+
+  expect(await read(viewer, (text) => text === "ran\n")).toBe("ran\n");
+});
+
+test("two starts with one key at the same time run one process", async () => {
+  const processes = registry();
+  const options = shell("sleep 100", { key: "k" });
+
+  const [first, second] = await Promise.all([processes.start(options), processes.start(options)]);
+
+  expect(second.process).toBe(first.process);
+  expect(processes.list()).toEqual([first.process]);
+  first.process.signal("SIGKILL");
 });

@@ -1,4 +1,4 @@
-import { create, toBinary, toJsonString } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, toJsonString } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ConnectResponseSchema, StartResponseSchema } from "../../../gen/process/process_pb.js";
@@ -51,3 +51,25 @@ test("a frame is made once for all viewers", () => {
   expect(outputFrame(output, "json")).toBe(outputFrame(output, "json"));
   expect(outputFrame(output, "proto")).toBe(outputFrame(output, "proto"));
 });
+
+test.for([0, 1, 127, 128, 2 ** 32, Number.MAX_SAFE_INTEGER])(
+  "a frame with offset %d is read as what the codec would send",
+  (offset) => {
+    const value = Buffer.from("bytes");
+    const output = { case: "stderr", value } as const;
+    const data = { case: "data", value: { output, offset: BigInt(offset) } } as const;
+    const message = create(StartResponseSchema, { event: { event: data } });
+
+    const binary = outputFrame(new Output("stderr", value, offset), "proto");
+    const json = outputFrame(new Output("stderr", value, offset), "json");
+
+    expect(Buffer.from(binary).readUInt32BE(1)).toBe(binary.length - 5);
+    const read = fromBinary(StartResponseSchema, Uint8Array.from(binary.subarray(5)));
+    expect(toJsonString(StartResponseSchema, read)).toBe(
+      toJsonString(StartResponseSchema, message),
+    );
+    expect(Buffer.from(json.subarray(5)).toString()).toBe(
+      toJsonString(StartResponseSchema, message),
+    );
+  },
+);
