@@ -59,11 +59,22 @@ const KINDS: Partial<Record<Code, GuestErrorKind>> = {
   [Code.Unavailable]: "unreachable",
 };
 
+/** What Node calls it when a session ends as a request enters it; Connect calls that internal. */
+const ENDED_SESSION = new Set(["ERR_HTTP2_INVALID_SESSION", "ERR_HTTP2_GOAWAY_SESSION"]);
+
+/** Whether a call failed with its connection. A guest never says this by itself of a unary call. */
+export function isLostConnection(reason: unknown): boolean {
+  const { code, cause } = ConnectError.from(reason);
+  if (code === Code.Unavailable || code === Code.Aborted || code === Code.Canceled) return true;
+  return cause instanceof Error && "code" in cause && ENDED_SESSION.has(String(cause.code));
+}
+
 /** Whatever a call failed with, as a `GuestError`. */
 export function toGuestError(reason: unknown): GuestError {
   if (reason instanceof GuestError) return reason;
   const error = ConnectError.from(reason);
-  return new GuestError(KINDS[error.code] ?? "failed", error.rawMessage, { cause: reason });
+  const unnamed = isLostConnection(reason) ? "unreachable" : "failed";
+  return new GuestError(KINDS[error.code] ?? unnamed, error.rawMessage, { cause: reason });
 }
 
 /** Runs `call` and gives what it fails with as a `GuestError`. */

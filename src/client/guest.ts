@@ -13,6 +13,7 @@ import { Transports } from "./transport.ts";
 
 const DEADLINE_MS = 120_000;
 const HEADERS_MS = 30_000;
+const STALL_MS = 10_000;
 const READY_MS = 30_000;
 const READY_POLL_MS = 100;
 /** A connection attempt towards a machine that does not run yet is not worth more, in ms. */
@@ -28,6 +29,10 @@ export interface GuestOptions {
   deadlineMs?: number;
   /** How long the guest may take to begin an answer, in ms. Default 30,000. */
   headersMs?: number;
+  /** How long a file that is read or written may stand still, in ms. Default 10,000. */
+  stallMs?: number;
+  /** What calls are made over; plain paths always go over HTTP/1. Default "2", also without TLS. */
+  httpVersion?: "1.1" | "2";
 }
 
 /** A guest, seen from its host. Opens connections when they are needed. */
@@ -42,11 +47,12 @@ export class Guest implements Disposable {
 
   constructor(url: string, options: GuestOptions = {}) {
     this.url = url;
-    const { deadlineMs = DEADLINE_MS, headersMs = HEADERS_MS } = options;
+    const { deadlineMs = DEADLINE_MS, headersMs = HEADERS_MS, stallMs = STALL_MS } = options;
+    const { httpVersion = "2" } = options;
     const headers = headersOf(options);
     this.#headersMs = headersMs;
-    this.#transports = new Transports(url, { headers, deadlineMs, headersMs });
-    this.#plain = new PlainHttp(url, headers);
+    this.#transports = new Transports(url, { headers, deadlineMs, headersMs, httpVersion });
+    this.#plain = new PlainHttp(url, headers, stallMs);
     const unary = <S extends DescService>(service: S): Client<S> =>
       createClient(service, this.#transports.unary);
     const streaming = <S extends DescService>(service: S): Client<S> =>

@@ -1,4 +1,5 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { isLostConnection } from "./errors.ts";
 
 /** What can be asked twice with the effect of once. */
 const IDEMPOTENT = new Set([
@@ -48,9 +49,3 @@ export const retryOnce: Interceptor = (next) => async (request) => {
     return await next(request);
   }
 };
-
-/** A guest never says this by itself of an ordinary call. */
-function isLostConnection(reason: unknown): boolean {
-  const { code } = ConnectError.from(reason);
-  return code === Code.Unavailable || code === Code.Aborted || code === Code.Canceled;
-}

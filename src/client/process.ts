@@ -126,6 +126,7 @@ export class GuestProcess implements AsyncIterable<Output> {
     const first = await asGuestError(() => events.next());
     const event = first.done === true ? undefined : first.value.event?.event;
     if (event?.case === "start") return new GuestProcess(event.value.pid, client, events, leaving);
+    leaving.leave();
     throw new GuestError("failed", "the guest did not say that the program has started");
   }
 

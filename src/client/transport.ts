@@ -1,6 +1,11 @@
 import type { ClientHttp2Session } from "node:http2";
 import type { Transport } from "@connectrpc/connect";
-import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import {
+  type ConnectTransportOptions,
+  createConnectTransport,
+  Http2SessionManager,
+} from "@connectrpc/connect-node";
+import { closeIdleSockets, openAgent } from "./http1-agent.ts";
 import { identify, limitHeaders, retryOnce } from "./interceptors.ts";
 
 /** How a guest is reached. */
@@ -11,6 +16,15 @@ export interface TransportOptions {
   deadlineMs: number;
   /** How long the guest may take to begin an answer, in ms. */
   headersMs: number;
+  httpVersion: "1.1" | "2";
+}
+
+/** The connections of one transport. */
+interface Connections {
+  /** Closes those on which nothing goes on. */
+  closeIdle(): void;
+  /** Closes all. */
+  drop(): void;
 }
 
 /** How often the peer of an open stream is asked whether it is there, and what it may take, in ms. */
@@ -25,35 +39,54 @@ export class Transports {
   readonly unary: Transport;
   /** For streams: they last as long as what they tell of. */
   readonly streaming: Transport;
-  readonly #sessions: readonly Http2SessionManager[];
+  readonly #connections: readonly Connections[];
 
-  constructor(url: string, { headers, deadlineMs, headersMs }: TransportOptions) {
-    const [forUnary, forStreams] = [openSession(url), openSession(url)];
-    this.#sessions = [forUnary, forStreams];
-    const interceptors = [identify(headers), limitHeaders(headersMs)];
-    const common = { baseUrl: url, httpVersion: "2" as const, useBinaryFormat: true };
-    this.unary = createConnectTransport({
-      ...common,
+  constructor(url: string, options: TransportOptions) {
+    const interceptors = [identify(options.headers), limitHeaders(options.headersMs)];
+    const open = options.httpVersion === "2" ? overHttp2 : overHttp1;
+    const unary = open(url, {
       interceptors: [...interceptors, retryOnce],
-      sessionManager: forUnary,
-      defaultTimeoutMs: deadlineMs,
+      defaultTimeoutMs: options.deadlineMs,
     });
-    this.streaming = createConnectTransport({
-      ...common,
-      interceptors,
-      sessionManager: forStreams,
-    });
+    const streaming = open(url, { interceptors });
+    this.unary = unary.transport;
+    this.streaming = streaming.transport;
+    this.#connections = [unary, streaming];
   }
 
   /** Closes connections on which nothing goes on. */
   closeIdle(): void {
-    for (const session of this.#sessions) if (session.state() === "idle") session.abort();
+    for (const connections of this.#connections) connections.closeIdle();
   }
 
   /** Closes every connection; what goes on fails as lost. The next call opens a fresh one. */
   drop(): void {
-    for (const session of this.#sessions) session.abort();
+    for (const connections of this.#connections) connections.drop();
   }
+}
+
+type CallOptions = Pick<ConnectTransportOptions, "interceptors" | "defaultTimeoutMs">;
+
+function overHttp2(url: string, options: CallOptions): Connections & { transport: Transport } {
+  const sessionManager = openSession(url);
+  const http = { baseUrl: url, httpVersion: "2" as const, sessionManager };
+  return {
+    transport: createConnectTransport({ ...http, ...options }),
+    closeIdle: () => {
+      if (sessionManager.state() === "idle") sessionManager.abort();
+    },
+    drop: () => sessionManager.abort(),
+  };
+}
+
+function overHttp1(url: string, options: CallOptions): Connections & { transport: Transport } {
+  const agent = openAgent(url);
+  const http = { baseUrl: url, httpVersion: "1.1" as const, nodeOptions: { agent } };
+  return {
+    transport: createConnectTransport({ ...http, ...options }),
+    closeIdle: () => closeIdleSockets(agent),
+    drop: () => agent.destroy(),
+  };
 }
 
 function openSession(url: string): Http2SessionManager {
@@ -73,7 +106,7 @@ function openSession(url: string): Http2SessionManager {
       known.add(session);
       // The manager takes its own listener off while the session can still fail.
       session.on("error", () => {});
-      session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+      if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     }
     return stream;
   };

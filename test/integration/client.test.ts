@@ -1,3 +1,4 @@
+import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer, type Server } from "node:net";
 import { describe, expect, vi } from "vitest";
 import { State } from "../../gen/snapshot/snapshot_pb.js";
@@ -22,6 +23,21 @@ async function silentServer(): Promise<Server & AsyncDisposable & { url: string 
       await new Promise((resolve) => server.close(resolve));
     },
   });
+}
+
+/** An HTTP/1 server that is no agent. */
+async function plainServer(listener: RequestListener): Promise<AsyncDisposable & { url: string }> {
+  const server = createHttpServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
 
 describe("a guest", () => {
@@ -109,14 +125,6 @@ describe("a guest", () => {
     });
     expect(await guest.process.list()).toEqual([]);
   });
-
-  test("asks once more when the connection of an idempotent call was lost", async ({ agent }) => {
-    using guest = new Guest(agent.url);
-    const listing = guest.process.list();
-    guest.dropConnections();
-
-    expect(await listing).toEqual([]);
-  });
 });
 
 describe("a guest that is not there", () => {
@@ -162,6 +170,121 @@ describe("a guest that is not there", () => {
       await expect(calls[kind]()).rejects.toMatchObject({ kind: "timeout" });
     },
   );
+});
+
+describe.for(["1.1", "2"] as const)("a guest over HTTP/%s", (httpVersion) => {
+  test("runs programs, and keeps no idle connection when told so", async ({ agent }) => {
+    using guest = new Guest(agent.url, { httpVersion });
+    const program = await guest.process.start("cat", { stdin: true });
+    await program.sendInput(Buffer.from("words"));
+    await program.closeStdin();
+    expect(await program.text()).toMatchObject({ stdout: "words", exitCode: 0 });
+    await vi.waitFor(() => {
+      guest.closeIdleConnections();
+      expect(agent.connections()).toBe(0);
+    });
+
+    expect(await guest.process.list()).toEqual([]);
+  });
+
+  test("asks once more when the connection of an idempotent call was lost", async ({ agent }) => {
+    using guest = new Guest(agent.url, { httpVersion });
+    await guest.process.list();
+    const listing = guest.process.list();
+    guest.dropConnections();
+
+    expect(await listing).toEqual([]);
+  });
+
+  test("is brought to rest and back", async ({ agent }) => {
+    using guest = new Guest(agent.url, { httpVersion });
+    await guest.process.list();
+    const result = await withSnapshot(guest, async () => {
+      await vi.waitFor(() => expect(agent.connections(), "nothing holds the guest").toBe(0));
+    });
+
+    expect(result).toMatchObject({ prepared: { quiescent: true }, restored: { generation: 2n } });
+  });
+
+  test("fails a call in time whose answer does not begin", async () => {
+    await using server = await silentServer();
+    using guest = new Guest(server.url, { httpVersion, headersMs: 300 });
+
+    await expect(guest.process.list()).rejects.toMatchObject({ kind: "timeout" });
+    await expect(guest.process.start("true")).rejects.toMatchObject({ kind: "timeout" });
+  });
+});
+
+describe("a file that stands still on its way", () => {
+  test("is given up while it is read, and may be asked for again", async () => {
+    await leavingNothing(async () => {
+      await using server = await plainServer((_, response) => {
+        response.writeHead(200, { "content-length": 10 });
+        response.write("half");
+      });
+      using guest = new Guest(server.url, { stallMs: 300 });
+
+      const failure = await guest.files.read("/x").catch((reason: unknown) => reason);
+      expect(failure).toMatchObject({ kind: "timeout", isRetryable: true });
+    });
+  });
+
+  test("is given up while it is written", async () => {
+    await leavingNothing(async () => {
+      await using server = await plainServer((request) => request.pause());
+      using guest = new Guest(server.url, { stallMs: 300 });
+      const content = Buffer.alloc(64 * 1024 * 1024);
+
+      await expect(guest.files.write("/x", content)).rejects.toMatchObject({ kind: "timeout" });
+    });
+  });
+
+  test("is read for longer than that when it moves", async () => {
+    await using server = await plainServer((_, response) => {
+      response.writeHead(200, { "content-length": 8 });
+      let left = 8;
+      const timer = setInterval(() => {
+        response.write("x");
+        if (--left === 0) clearInterval(timer);
+      }, 60);
+    });
+    using guest = new Guest(server.url, { stallMs: 300 });
+
+    expect((await guest.files.read("/x")).toString()).toBe("xxxxxxxx");
+  });
+});
+
+describe("an agent that knows only the plain paths of envd", () => {
+  test("is brought to rest by them, and woken by /init", async () => {
+    const calls: string[] = [];
+    await using server = await plainServer((request, response) => {
+      const { method, url = "" } = request;
+      const isKnown = ["/snapshot/prepare", "/health", "/init"].includes(url);
+      calls.push(isKnown ? `${method} ${url}` : url);
+      response.writeHead(isKnown ? 204 : 404).end();
+    });
+    using guest = new Guest(server.url, { httpVersion: "1.1" });
+
+    const result = await withSnapshot(guest, async () => {
+      calls.push("freeze");
+      return "frozen";
+    });
+
+    expect(result).toEqual({
+      value: "frozen",
+      prepared: undefined,
+      prepareError: undefined,
+      restored: undefined,
+    });
+    expect(calls).toEqual([
+      "/snapshot.Snapshot/Prepare",
+      "POST /snapshot/prepare",
+      "freeze",
+      "GET /health",
+      "/snapshot.Snapshot/Restore",
+      "POST /init",
+    ]);
+  });
 });
 
 describe("withSnapshot", () => {

@@ -1,0 +1,11 @@
+import { expect, test } from "vitest";
+import * as api from "../src/client/index.ts";
+
+test("programs on the host are given exactly these names", () => {
+  expect(Object.keys(api).toSorted()).toEqual([
+    "Guest",
+    "GuestError",
+    "Interrupted",
+    "withSnapshot",
+  ]);
+});
