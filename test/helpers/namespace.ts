@@ -21,6 +21,8 @@ export class Namespace implements Disposable {
     this.outside = this.#address(1);
     this.inside = this.#address(2);
     try {
+      // Left over from a test that was killed: the name is this process's own.
+      this[Symbol.dispose]();
       this.#build();
     } catch (error) {
       this[Symbol.dispose]();

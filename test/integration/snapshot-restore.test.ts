@@ -379,7 +379,7 @@ describe.skipIf(problem !== undefined)("a peer that vanished", () => {
       const since = performance.now();
       const report = await snapshots.restore({ aborted: true });
 
-      expect(performance.now() - since).toBeLessThan(1_000);
+      expect(performance.now() - since).toBeLessThan(1_500);
       expect(report).toMatchObject({ zombiesDestroyed: 1, connectionsKept: 3 });
       expect(socketsOn(agent.port, asking.socket.localPort)["ESTAB"]).toBe(2);
       expect(socketsOn(agent.port)["FIN-WAIT-1"]).toBeUndefined();
@@ -449,7 +449,7 @@ describe.skipIf(problem !== undefined)("a peer that vanished", () => {
     const healthMs = performance.now() - since;
 
     expect(health.status).toBe(204);
-    expect(healthMs).toBeLessThan(200);
+    expect(healthMs).toBeLessThan(500);
     for (const connection of lost) connection[Symbol.dispose]();
   });
 
