@@ -25,6 +25,7 @@ const METHODS = [
   "filesystem.Filesystem/WatchDir",
   "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
   "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+  "process.Process/AcknowledgeOutput",
   "process.Process/CloseStdin",
   "process.Process/Connect",
   "process.Process/List",
