@@ -126,6 +126,28 @@ describe("a new epoch", () => {
     await Promise.all(clients.all.map((client) => client.ended));
   });
 
+  test.for([
+    ["that are just being closed", false],
+    ["whose client leaves its end open", true],
+  ] as const)("resets connections %s", async ([, waitsForEnd], { guest }) => {
+    const { tracker, port } = guest.server;
+    const client = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const failed = new Promise((resolve) => client.once("error", resolve));
+    client.write(REQUEST);
+    await once(client, "data");
+    client.resume();
+    await expect.poll(() => tracker.status()).toMatchObject([{ openRequests: 0 }]);
+
+    tracker.quiesce();
+    if (waitsForEnd) await expect.poll(() => socketsOn(port)).toEqual({ "FIN-WAIT-2": 1 });
+    tracker.beginEpoch();
+
+    expect(tracker.destroyOld()).toBe(1);
+    await expect.poll(() => socketsOn(port)).toEqual({});
+    client.write("x");
+    await failed;
+  });
+
   test("that begins as a connection is accepted is the connection's own", async ({ guest }) => {
     const { tracker, port } = guest.server;
     tracker.onAccept = () => tracker.beginEpoch();
