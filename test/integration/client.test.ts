@@ -319,6 +319,63 @@ describe("withSnapshot", () => {
     expect(await program.text(), "its stream lives").toMatchObject({ stdout: "still here" });
   });
 
+  test("goes through the states in order, and back when the freeze fails", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    using observer = new Guest(agent.url);
+    const leaving = new AbortController();
+    const seen: (State | "freeze")[] = [];
+    const watching = (async () => {
+      for await (const { state } of observer.snapshot.watch(leaving.signal)) {
+        if (seen.at(-1) !== state) seen.push(state);
+      }
+    })();
+    await vi.waitFor(() => expect(seen).toEqual([State.RUNNING]));
+    const freeze = async () => {
+      await vi.waitFor(() => expect(seen.at(-1)).toBe(State.PREPARED));
+      seen.push("freeze");
+      throw new Error("the disk is full");
+    };
+
+    await expect(withSnapshot(guest, freeze)).rejects.toThrow("the disk is full");
+    await vi.waitFor(() => expect(seen.at(-1)).toBe(State.RUNNING));
+    leaving.abort();
+    await watching;
+    expect(seen.filter((state) => state !== State.RESTORING)).toEqual([
+      State.RUNNING,
+      State.PREPARING,
+      State.PREPARED,
+      "freeze",
+      State.RUNNING,
+    ]);
+  });
+
+  test("goes on with a machine that knows none of the connections", async () => {
+    const before = await startTestAgent();
+    const { port, url } = before;
+    using guest = new Guest(url);
+    const program = await guest.process.start("sleep", { args: ["1000"] });
+    const waiting = expect(program.wait()).rejects.toThrow(Interrupted);
+    const { value, restored } = await withSnapshot(guest, async () => {
+      await before.close(0);
+      return await startTestAgent({ port });
+    });
+    await using _after = value;
+
+    await waiting;
+    expect(restored).toMatchObject({ entropyAccepted: true });
+    expect(await guest.process.list()).toEqual([]);
+  });
+
+  test("waits 3 s at most for a guest that does not answer Prepare", async () => {
+    await using server = await silentServer();
+    using guest = new Guest(server.url);
+    const start = performance.now();
+
+    await expect(guest.snapshot.prepare()).rejects.toMatchObject({ kind: "timeout" });
+    expect(performance.now() - start).toBeGreaterThan(2_900);
+    expect(performance.now() - start).toBeLessThan(4_000);
+  });
+
   test("freezes all the same when the guest does not answer Prepare in time", async () => {
     await leavingNothing(async () => {
       await using server = await silentServer();
