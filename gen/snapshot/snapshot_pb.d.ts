@@ -506,7 +506,8 @@ export enum NoticedBy {
   GENERATION = 5,
 
   /**
-   * The time of day outside ran on while the guest's own stood still.
+   * The time of day outside ran on while the guest's own stood still, or the hypervisor loaded the
+   * machine under its old id.
    *
    * @generated from enum value: NOTICED_BY_CLOCK = 6;
    */
