@@ -38,6 +38,8 @@ interface Window {
   /** From then on. */
   switches: number;
   privateKib: number;
+  /** All the guest's memory but what is free: what a snapshot without free pages holds. */
+  inUseKib: number;
 }
 
 const agentPid = (machine: Machine) =>
@@ -67,7 +69,17 @@ async function observe(machine: Machine): Promise<Window> {
   const dirtyPages = Number(await machine.shell(`node /app/count-dirty.cjs ${pid}`));
   const rollup = await machine.shell(`cat /proc/${pid}/smaps_rollup`);
   const privateKib = Number(/Private_Dirty:\s+(\d+)/.exec(rollup)?.[1]);
-  return { dirtyPages, firstSwitches: settled - before, switches: after - settled, privateKib };
+  const memory = await machine.shell("cat /proc/meminfo");
+  const [total = 0, free = 0] = ["MemTotal", "MemFree"].map((name) =>
+    Number(new RegExp(`${name}:\\s+(\\d+)`).exec(memory)?.[1]),
+  );
+  return {
+    dirtyPages,
+    firstSwitches: settled - before,
+    switches: after - settled,
+    privateKib,
+    inUseKib: total - free,
+  };
 }
 
 /** What of its memory is this machine's own and no other's, in KiB. */
@@ -98,6 +110,7 @@ describeVm("what a snapshot costs", () => {
       ["context switches in the first 0.5 s", quiesced.firstSwitches, without.firstSwitches],
       ["context switches after that", quiesced.switches, without.switches],
       ["memory of its own", mib(quiesced.privateKib), mib(without.privateKib)],
+      ["a snapshot without free pages", mib(quiesced.inUseKib), mib(without.inUseKib)],
     ]);
     expect(answer.status).toBe(204);
     expect(quiesced.switches).toBeLessThan(MOST_SWITCHES);
