@@ -344,6 +344,30 @@ export declare type WatchDirRequest = Message<"filesystem.WatchDirRequest"> & {
    * @generated from field: bool allow_network_mounts = 4;
    */
   allowNetworkMounts: boolean;
+
+  /**
+   * Not part of envd's contract: the watch goes on for 10 minutes after the stream has broken, and
+   * numbers its events. What was missed is told when the caller comes back.
+   *
+   * @generated from field: bool durable = 1000;
+   */
+  durable: boolean;
+
+  /**
+   * Comes back to this durable watcher, a stream's or CreateWatcher's, instead of watching anew; the
+   * fields above are not used then. `not_found` when it is there no more.
+   *
+   * @generated from field: string watcher_id = 1001;
+   */
+  watcherId: string;
+
+  /**
+   * With `watcher_id`: the `sequence` of the last event that has arrived. `out_of_range` for one that
+   * is still to come.
+   *
+   * @generated from field: uint64 after_sequence = 1002;
+   */
+  afterSequence: bigint;
 };
 
 /**
@@ -378,6 +402,13 @@ export declare type FilesystemEvent = Message<"filesystem.FilesystemEvent"> & {
    * @generated from field: optional filesystem.EntryInfo entry = 3;
    */
   entry?: EntryInfo | undefined;
+
+  /**
+   * The number of the change, counted by its watcher from 1. Only of a durable one.
+   *
+   * @generated from field: uint64 sequence = 1000;
+   */
+  sequence: bigint;
 };
 
 /**
@@ -421,6 +452,14 @@ export declare type WatchDirResponse = Message<"filesystem.WatchDirResponse"> & 
      */
     value: WatchDirResponse_KeepAlive;
     case: "keepalive";
+  } | {
+    /**
+     * Changes were lost. Only of a durable watcher; another fails then.
+     *
+     * @generated from field: filesystem.WatchDirResponse.Resync resync = 1000;
+     */
+    value: WatchDirResponse_Resync;
+    case: "resync";
   } | { case: undefined; value?: undefined };
 };
 
@@ -436,6 +475,19 @@ export declare const WatchDirResponseSchema: GenMessage<WatchDirResponse>;
  * @generated from message filesystem.WatchDirResponse.StartEvent
  */
 export declare type WatchDirResponse_StartEvent = Message<"filesystem.WatchDirResponse.StartEvent"> & {
+  /**
+   * What to come back to. Only of a durable watcher.
+   *
+   * @generated from field: string watcher_id = 1000;
+   */
+  watcherId: string;
+
+  /**
+   * The number of the change before those that follow. Only of a durable watcher.
+   *
+   * @generated from field: uint64 sequence = 1001;
+   */
+  sequence: bigint;
 };
 
 /**
@@ -457,6 +509,27 @@ export declare type WatchDirResponse_KeepAlive = Message<"filesystem.WatchDirRes
  * Use `create(WatchDirResponse_KeepAliveSchema)` to create a new message.
  */
 export declare const WatchDirResponse_KeepAliveSchema: GenMessage<WatchDirResponse_KeepAlive>;
+
+/**
+ * Resync says that changes were lost: the caller lists the directory anew. What follows is
+ * complete again.
+ *
+ * @generated from message filesystem.WatchDirResponse.Resync
+ */
+export declare type WatchDirResponse_Resync = Message<"filesystem.WatchDirResponse.Resync"> & {
+  /**
+   * The number of the change before those that follow.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message filesystem.WatchDirResponse.Resync.
+ * Use `create(WatchDirResponse_ResyncSchema)` to create a new message.
+ */
+export declare const WatchDirResponse_ResyncSchema: GenMessage<WatchDirResponse_Resync>;
 
 /**
  * CreateWatcherRequest begins to collect changes.
@@ -491,6 +564,14 @@ export declare type CreateWatcherRequest = Message<"filesystem.CreateWatcherRequ
    * @generated from field: bool allow_network_mounts = 4;
    */
   allowNetworkMounts: boolean;
+
+  /**
+   * Not part of envd's contract: changes are numbered, and stay when they have been asked for, the
+   * latest 16,384 of them.
+   *
+   * @generated from field: bool durable = 1000;
+   */
+  durable: boolean;
 };
 
 /**
@@ -531,6 +612,13 @@ export declare type GetWatcherEventsRequest = Message<"filesystem.GetWatcherEven
    * @generated from field: string watcher_id = 1;
    */
   watcherId: string;
+
+  /**
+   * Of a durable watcher: the `sequence` of the answer before; 0 for all that it has.
+   *
+   * @generated from field: uint64 after_sequence = 1000;
+   */
+  afterSequence: bigint;
 };
 
 /**
@@ -551,6 +639,20 @@ export declare type GetWatcherEventsResponse = Message<"filesystem.GetWatcherEve
    * @generated from field: repeated filesystem.FilesystemEvent events = 1;
    */
   events: FilesystemEvent[];
+
+  /**
+   * Of a durable watcher: what to ask with next.
+   *
+   * @generated from field: uint64 sequence = 1000;
+   */
+  sequence: bigint;
+
+  /**
+   * Of a durable watcher: changes before these were lost, list the directory anew.
+   *
+   * @generated from field: bool resync = 1001;
+   */
+  resync: boolean;
 };
 
 /**

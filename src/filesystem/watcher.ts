@@ -1,35 +1,16 @@
 import { AgentError } from "../errors.ts";
-import { mapConcurrently } from "../lib/concurrently.ts";
-import { codeOf } from "../lib/error-text.ts";
-import { type AccountNames, type Entry, readRawEntry } from "./entries.ts";
+import type { RawChange } from "./change-log.ts";
+import { type Change, type DescribeOptions, describeChanges } from "./describe-changes.ts";
 import type { Inotify } from "./inotify.ts";
-import { joinPath } from "./paths.ts";
-import { fromRawPath, joinRawPath, type RawPath, toRawPath } from "./raw-path.ts";
+import { type RawPath, toRawPath } from "./raw-path.ts";
 import { type ChangeKind, WatchTree } from "./watch-tree.ts";
 
-/** How many changed paths are looked at at once. */
-const CONCURRENCY = 16;
-
-/** One change below a watched directory. */
-export interface Change {
-  kind: ChangeKind;
-  /** Relative to the watched directory; "." is the directory itself. */
-  name: string;
-  /** Only when asked for: the path at delivery, unless it was removed or moved away. */
-  entry: Entry | undefined;
-}
-
 /** What a watcher needs to know. */
-export interface WatcherOptions {
+export interface WatcherOptions extends DescribeOptions {
   inotify: Inotify;
-  names: AccountNames;
-  /** The directory, which may be a link to one. */
-  path: string;
   /** Whether everything below the directory is watched as well. */
   isRecursive: boolean;
-  /** Whether changes describe their path. */
-  includesEntries: boolean;
-  /** How many changes may wait to be taken. More end the watcher with a failure. */
+  /** How many changes may wait to be taken. What happens to more is the watcher's to say. */
   mostChanges: number;
 }
 
@@ -39,16 +20,14 @@ export interface WatcherOptions {
  */
 export class Watcher {
   readonly #options: WatcherOptions;
-  readonly #root: RawPath;
   readonly #tree: WatchTree;
-  #changes: { kind: ChangeKind; name: RawPath }[] = [];
+  #changes: RawChange[] = [];
   #failure: AgentError | undefined;
   #wake: () => void = () => {};
 
   constructor(options: WatcherOptions) {
     this.#options = options;
-    this.#root = toRawPath(options.path);
-    this.#tree = new WatchTree(options.inotify, this.#root, options.isRecursive, {
+    this.#tree = new WatchTree(options.inotify, toRawPath(options.path), options.isRecursive, {
       onChange: (kind, name) => this.#onChange(kind, name),
       onFailure: (error) => this.#fail(error),
     });
@@ -94,7 +73,7 @@ export class Watcher {
     if (this.#failure !== undefined) throw this.#failure;
     const taken = this.#changes.splice(0, most);
     try {
-      return await this.#describeAll(taken, signal);
+      return await describeChanges(taken, this.#options, signal);
     } catch (error) {
       this.#changes = [...taken, ...this.#changes];
       throw error;
@@ -133,38 +112,4 @@ export class Watcher {
     this.close();
     this.#wake();
   }
-
-  async #describeAll(
-    changes: readonly { kind: ChangeKind; name: RawPath }[],
-    signal: AbortSignal,
-  ): Promise<Change[]> {
-    // One look at a path serves all its changes that are delivered together.
-    const entries = new Map<RawPath, Entry | undefined>();
-    if (this.#options.includesEntries) {
-      const names = [...new Set(changes.filter(hasEntry).map(({ name }) => name))];
-      const found = await mapConcurrently(names, CONCURRENCY, (name) => this.#find(name), signal);
-      for (const [index, name] of names.entries()) entries.set(name, found[index]);
-    }
-    return changes.map((change) => ({
-      kind: change.kind,
-      name: change.name === "" ? "." : fromRawPath(change.name),
-      entry: hasEntry(change) ? entries.get(change.name) : undefined,
-    }));
-  }
-
-  async #find(name: RawPath): Promise<Entry | undefined> {
-    const raw = name === "" ? this.#root : joinRawPath(this.#root, name);
-    const path = name === "" ? this.#options.path : joinPath(this.#options.path, fromRawPath(name));
-    try {
-      return (await readRawEntry(raw, path, this.#options.names)).entry;
-    } catch (error) {
-      // Whatever the reason, there is nothing to describe.
-      if (codeOf(error) !== undefined) return undefined;
-      throw error;
-    }
-  }
-}
-
-function hasEntry({ kind }: { kind: ChangeKind }): boolean {
-  return kind === "create" || kind === "write" || kind === "chmod";
 }

@@ -2,12 +2,17 @@ import { stat } from "node:fs/promises";
 import { AgentError } from "../errors.ts";
 import { codeOf, messageOf } from "../lib/error-text.ts";
 import { randomText } from "../system/random.ts";
+import type { Change } from "./describe-changes.ts";
+import { type ChangePage, DurableWatcher } from "./durable-watcher.ts";
+import { DurableWatchers } from "./durable-watchers.ts";
 import type { AccountNames } from "./entries.ts";
 import { Inotify } from "./inotify.ts";
 import { isOnNetworkMount } from "./network-mounts.ts";
-import { type Change, Watcher } from "./watcher.ts";
+import { Watcher, type WatcherOptions } from "./watcher.ts";
 
 const MOST_CHANGES = 65_536;
+/** How many changes a durable watcher keeps for readers that come back. */
+const MOST_KEPT_CHANGES = 16_384;
 const ID_LENGTH = 20;
 const ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -17,6 +22,10 @@ export interface WatchersOptions {
   names: AccountNames;
   /** How many changes may wait in each watcher until it fails; default 65,536. */
   mostChanges?: number;
+  /** How many changes a durable watcher keeps; default 16,384. */
+  mostKeptChanges?: number;
+  /** How long a durable watcher without a reader is kept, in ms; default 10 minutes. */
+  awayMs?: number;
 }
 
 /** What to watch. */
@@ -37,9 +46,11 @@ export class Watchers {
   readonly #inotify = new Inotify();
   readonly #open = new Set<Watcher>();
   readonly #kept = new Map<string, Watcher>();
+  readonly #durable: DurableWatchers;
 
   constructor(options: WatchersOptions) {
     this.#options = options;
+    this.#durable = new DurableWatchers(options.awayMs);
   }
 
   /** How many directories the kernel watches for the agent. */
@@ -53,14 +64,7 @@ export class Watchers {
    */
   async open(request: WatchRequest, signal: AbortSignal): Promise<Watcher> {
     await checkDirectory(request);
-    const watcher = new Watcher({
-      inotify: this.#inotify,
-      names: this.#options.names,
-      path: request.path,
-      isRecursive: request.isRecursive,
-      includesEntries: request.includesEntries,
-      mostChanges: this.#options.mostChanges ?? MOST_CHANGES,
-    });
+    const watcher = new Watcher(this.#watching(request, this.#options.mostChanges ?? MOST_CHANGES));
     this.#open.add(watcher);
     try {
       await watcher.arm(signal);
@@ -85,9 +89,52 @@ export class Watchers {
       this.close(watcher);
       throw signal.reason;
     }
-    const id = `w${randomText(ID_LENGTH, ID_ALPHABET)}`;
+    const id = newId();
     this.#kept.set(id, watcher);
     return id;
+  }
+
+  /**
+   * The same with a watcher that numbers and keeps its changes. `isTemporary`: it is removed when
+   * nobody has read it with `readDurable` for 10 minutes. Throws `exhausted` when there are too many.
+   */
+  async createDurable(
+    request: WatchRequest,
+    isTemporary: boolean,
+    signal: AbortSignal,
+  ): Promise<string> {
+    this.#durable.checkRoom();
+    await checkDirectory(request);
+    const mostChanges = this.#options.mostKeptChanges ?? MOST_KEPT_CHANGES;
+    const watcher = new DurableWatcher(this.#watching(request, mostChanges));
+    await watcher.arm(signal);
+    try {
+      signal.throwIfAborted();
+      // Others may have come meanwhile.
+      this.#durable.checkRoom();
+    } catch (reason) {
+      watcher.close();
+      throw reason;
+    }
+    const id = newId();
+    this.#durable.add(id, watcher, isTemporary);
+    return id;
+  }
+
+  /** A durable watcher, kept until the result is disposed of. Throws `not-found`. */
+  readDurable(id: string): { watcher: DurableWatcher } & Disposable {
+    return this.#durable.read(id);
+  }
+
+  /**
+   * What a durable watcher has after the change with the number `sequence`; all that happened
+   * before this call is among it. `undefined` when the watcher is no durable one.
+   */
+  async page(id: string, sequence: number, signal: AbortSignal): Promise<ChangePage | undefined> {
+    if (this.#durable.get(id) === undefined) return undefined;
+    using reading = this.#durable.read(id);
+    await reading.watcher.settle(signal);
+    return await reading.watcher.read(sequence, Number.POSITIVE_INFINITY, signal);
   }
 
   /**
@@ -98,8 +145,9 @@ export class Watchers {
     return await this.#find(id).collect(signal);
   }
 
-  /** Ends a watcher of `create`. Throws `not-found`. */
+  /** Ends a watcher of `create` or `createDurable`. Throws `not-found`. */
   remove(id: string): void {
+    if (this.#durable.remove(id)) return;
     this.close(this.#find(id));
     this.#kept.delete(id);
   }
@@ -108,6 +156,13 @@ export class Watchers {
   closeAll(): void {
     for (const watcher of this.#open) this.close(watcher);
     this.#kept.clear();
+    this.#durable.closeAll();
+  }
+
+  #watching(request: WatchRequest, mostChanges: number): WatcherOptions {
+    const { path, isRecursive, includesEntries } = request;
+    const { names } = this.#options;
+    return { inotify: this.#inotify, names, path, isRecursive, includesEntries, mostChanges };
   }
 
   #find(id: string): Watcher {
@@ -115,6 +170,10 @@ export class Watchers {
     if (watcher !== undefined) return watcher;
     throw new AgentError("not-found", `watcher with id ${id} not found`);
   }
+}
+
+function newId(): string {
+  return `w${randomText(ID_LENGTH, ID_ALPHABET)}`;
 }
 
 async function checkDirectory({ path, allowsNetworkMounts }: WatchRequest): Promise<void> {
