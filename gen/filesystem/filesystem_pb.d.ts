@@ -696,6 +696,858 @@ export declare type RemoveWatcherResponse = Message<"filesystem.RemoveWatcherRes
 export declare const RemoveWatcherResponseSchema: GenMessage<RemoveWatcherResponse>;
 
 /**
+ * ReadFileRequest asks for bytes of a file.
+ *
+ * @generated from message filesystem.ReadFileRequest
+ */
+export declare type ReadFileRequest = Message<"filesystem.ReadFileRequest"> & {
+  /**
+   * The file. Links are followed.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * The first byte to send. `out_of_range` beyond the end.
+   *
+   * @generated from field: uint64 offset = 2;
+   */
+  offset: bigint;
+
+  /**
+   * How many bytes to send. Absent: all there are.
+   *
+   * @generated from field: optional uint64 length = 3;
+   */
+  length?: bigint | undefined;
+
+  /**
+   * How many bytes a message holds. 0 means 256 KiB; 4 KiB to 4 MiB.
+   *
+   * @generated from field: uint32 chunk_bytes = 4;
+   */
+  chunkBytes: number;
+
+  /**
+   * Not empty: `aborted` unless this is still the file's `version`.
+   *
+   * @generated from field: string version = 5;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message filesystem.ReadFileRequest.
+ * Use `create(ReadFileRequestSchema)` to create a new message.
+ */
+export declare const ReadFileRequestSchema: GenMessage<ReadFileRequest>;
+
+/**
+ * ReadFileResponse is `start`, chunks, `end`.
+ *
+ * @generated from message filesystem.ReadFileResponse
+ */
+export declare type ReadFileResponse = Message<"filesystem.ReadFileResponse"> & {
+  /**
+   * What comes next.
+   *
+   * @generated from oneof filesystem.ReadFileResponse.event
+   */
+  event: {
+    /**
+     * Always first.
+     *
+     * @generated from field: filesystem.ReadFileResponse.Start start = 1;
+     */
+    value: ReadFileResponse_Start;
+    case: "start";
+  } | {
+    /**
+     * Bytes, in order.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | {
+    /**
+     * Always last. When the file was written to meanwhile, the stream fails as `aborted` instead.
+     *
+     * @generated from field: filesystem.ReadFileResponse.End end = 3;
+     */
+    value: ReadFileResponse_End;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message filesystem.ReadFileResponse.
+ * Use `create(ReadFileResponseSchema)` to create a new message.
+ */
+export declare const ReadFileResponseSchema: GenMessage<ReadFileResponse>;
+
+/**
+ * Start describes the file.
+ *
+ * @generated from message filesystem.ReadFileResponse.Start
+ */
+export declare type ReadFileResponse_Start = Message<"filesystem.ReadFileResponse.Start"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: filesystem.EntryInfo entry = 1;
+   */
+  entry?: EntryInfo | undefined;
+
+  /**
+   * Changes when the file is replaced or written to.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message filesystem.ReadFileResponse.Start.
+ * Use `create(ReadFileResponse_StartSchema)` to create a new message.
+ */
+export declare const ReadFileResponse_StartSchema: GenMessage<ReadFileResponse_Start>;
+
+/**
+ * End says that all was sent. A stream without it was cut off.
+ *
+ * @generated from message filesystem.ReadFileResponse.End
+ */
+export declare type ReadFileResponse_End = Message<"filesystem.ReadFileResponse.End"> & {
+  /**
+   * SHA-256 of the bytes that were sent.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * How many they were.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message filesystem.ReadFileResponse.End.
+ * Use `create(ReadFileResponse_EndSchema)` to create a new message.
+ */
+export declare const ReadFileResponse_EndSchema: GenMessage<ReadFileResponse_End>;
+
+/**
+ * BeginUploadRequest names a target, or an upload to go on with.
+ *
+ * @generated from message filesystem.BeginUploadRequest
+ */
+export declare type BeginUploadRequest = Message<"filesystem.BeginUploadRequest"> & {
+  /**
+   * The file to write. Missing parents are made. A link is followed.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Chosen by the caller, at most 128 of A-Z, a-z, 0-9, `-` and `_`, and unique to this upload. The
+   * same id and path go on with what has arrived; another path is `already_exists`.
+   *
+   * @generated from field: string upload_id = 2;
+   */
+  uploadId: string;
+
+  /**
+   * Permission bits. Absent: those of the file that is replaced, or 0644.
+   *
+   * @generated from field: optional uint32 mode = 3;
+   */
+  mode?: number | undefined;
+
+  /**
+   * How large it will be, if that is known: a disk that is too small is told at once, as
+   * `resource_exhausted`.
+   *
+   * @generated from field: optional uint64 size = 4;
+   */
+  size?: bigint | undefined;
+
+  /**
+   * When the content last changed. Absent: when it is put in its place.
+   *
+   * @generated from field: google.protobuf.Timestamp modified_time = 5;
+   */
+  modifiedTime?: Timestamp | undefined;
+
+  /**
+   * Numeric owner. Absent: that of the file that is replaced, or the caller's user.
+   *
+   * @generated from field: optional uint32 uid = 6;
+   */
+  uid?: number | undefined;
+
+  /**
+   * Numeric group, likewise.
+   *
+   * @generated from field: optional uint32 gid = 7;
+   */
+  gid?: number | undefined;
+};
+
+/**
+ * Describes the message filesystem.BeginUploadRequest.
+ * Use `create(BeginUploadRequestSchema)` to create a new message.
+ */
+export declare const BeginUploadRequestSchema: GenMessage<BeginUploadRequest>;
+
+/**
+ * BeginUploadResponse says where to go on.
+ *
+ * @generated from message filesystem.BeginUploadResponse
+ */
+export declare type BeginUploadResponse = Message<"filesystem.BeginUploadResponse"> & {
+  /**
+   * How many bytes have arrived.
+   *
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message filesystem.BeginUploadResponse.
+ * Use `create(BeginUploadResponseSchema)` to create a new message.
+ */
+export declare const BeginUploadResponseSchema: GenMessage<BeginUploadResponse>;
+
+/**
+ * WriteChunkRequest holds bytes of an upload.
+ *
+ * @generated from message filesystem.WriteChunkRequest
+ */
+export declare type WriteChunkRequest = Message<"filesystem.WriteChunkRequest"> & {
+  /**
+   * Which upload.
+   *
+   * @generated from field: string upload_id = 1;
+   */
+  uploadId: string;
+
+  /**
+   * Where they belong. `out_of_range` with an OffsetDetail for a hole.
+   *
+   * @generated from field: uint64 offset = 2;
+   */
+  offset: bigint;
+
+  /**
+   * The bytes, at most 4 MiB.
+   *
+   * @generated from field: bytes data = 3;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.WriteChunkRequest.
+ * Use `create(WriteChunkRequestSchema)` to create a new message.
+ */
+export declare const WriteChunkRequestSchema: GenMessage<WriteChunkRequest>;
+
+/**
+ * WriteChunkResponse says where to go on.
+ *
+ * @generated from message filesystem.WriteChunkResponse
+ */
+export declare type WriteChunkResponse = Message<"filesystem.WriteChunkResponse"> & {
+  /**
+   * How many bytes have arrived.
+   *
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message filesystem.WriteChunkResponse.
+ * Use `create(WriteChunkResponseSchema)` to create a new message.
+ */
+export declare const WriteChunkResponseSchema: GenMessage<WriteChunkResponse>;
+
+/**
+ * CommitUploadRequest says what must have arrived.
+ *
+ * @generated from message filesystem.CommitUploadRequest
+ */
+export declare type CommitUploadRequest = Message<"filesystem.CommitUploadRequest"> & {
+  /**
+   * Which upload. After a commit its id stands for the result for 10 minutes, so that a commit may
+   * be repeated.
+   *
+   * @generated from field: string upload_id = 1;
+   */
+  uploadId: string;
+
+  /**
+   * How many bytes it has. `out_of_range` with an OffsetDetail when some are missing.
+   *
+   * @generated from field: uint64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * SHA-256 of all of them, checked when it is not empty: `data_loss` for another, and the upload is
+   * forgotten.
+   *
+   * @generated from field: bytes sha256 = 3;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.CommitUploadRequest.
+ * Use `create(CommitUploadRequestSchema)` to create a new message.
+ */
+export declare const CommitUploadRequestSchema: GenMessage<CommitUploadRequest>;
+
+/**
+ * CommitUploadResponse describes the file.
+ *
+ * @generated from message filesystem.CommitUploadResponse
+ */
+export declare type CommitUploadResponse = Message<"filesystem.CommitUploadResponse"> & {
+  /**
+   * The file.
+   *
+   * @generated from field: filesystem.EntryInfo entry = 1;
+   */
+  entry?: EntryInfo | undefined;
+
+  /**
+   * SHA-256 of what is in it.
+   *
+   * @generated from field: bytes sha256 = 2;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * Whether it was put in its place in one step. False where the file system cannot: it was copied
+   * over the old one then.
+   *
+   * @generated from field: bool is_atomic = 3;
+   */
+  isAtomic: boolean;
+};
+
+/**
+ * Describes the message filesystem.CommitUploadResponse.
+ * Use `create(CommitUploadResponseSchema)` to create a new message.
+ */
+export declare const CommitUploadResponseSchema: GenMessage<CommitUploadResponse>;
+
+/**
+ * CancelUploadRequest names an upload.
+ *
+ * @generated from message filesystem.CancelUploadRequest
+ */
+export declare type CancelUploadRequest = Message<"filesystem.CancelUploadRequest"> & {
+  /**
+   * Which upload.
+   *
+   * @generated from field: string upload_id = 1;
+   */
+  uploadId: string;
+};
+
+/**
+ * Describes the message filesystem.CancelUploadRequest.
+ * Use `create(CancelUploadRequestSchema)` to create a new message.
+ */
+export declare const CancelUploadRequestSchema: GenMessage<CancelUploadRequest>;
+
+/**
+ * CancelUploadResponse is empty.
+ *
+ * @generated from message filesystem.CancelUploadResponse
+ */
+export declare type CancelUploadResponse = Message<"filesystem.CancelUploadResponse"> & {
+};
+
+/**
+ * Describes the message filesystem.CancelUploadResponse.
+ * Use `create(CancelUploadResponseSchema)` to create a new message.
+ */
+export declare const CancelUploadResponseSchema: GenMessage<CancelUploadResponse>;
+
+/**
+ * WriteFileRequest is `open`, chunks, `commit`.
+ *
+ * @generated from message filesystem.WriteFileRequest
+ */
+export declare type WriteFileRequest = Message<"filesystem.WriteFileRequest"> & {
+  /**
+   * What comes next.
+   *
+   * @generated from oneof filesystem.WriteFileRequest.event
+   */
+  event: {
+    /**
+     * Always first.
+     *
+     * @generated from field: filesystem.BeginUploadRequest open = 1;
+     */
+    value: BeginUploadRequest;
+    case: "open";
+  } | {
+    /**
+     * Bytes.
+     *
+     * @generated from field: filesystem.WriteFileRequest.Chunk chunk = 2;
+     */
+    value: WriteFileRequest_Chunk;
+    case: "chunk";
+  } | {
+    /**
+     * Always last. A stream that ends without it has written nothing; what has arrived stays.
+     *
+     * @generated from field: filesystem.WriteFileRequest.Commit commit = 3;
+     */
+    value: WriteFileRequest_Commit;
+    case: "commit";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message filesystem.WriteFileRequest.
+ * Use `create(WriteFileRequestSchema)` to create a new message.
+ */
+export declare const WriteFileRequestSchema: GenMessage<WriteFileRequest>;
+
+/**
+ * Chunk is a part of the file.
+ *
+ * @generated from message filesystem.WriteFileRequest.Chunk
+ */
+export declare type WriteFileRequest_Chunk = Message<"filesystem.WriteFileRequest.Chunk"> & {
+  /**
+   * Where it belongs, as in WriteChunkRequest.
+   *
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+
+  /**
+   * Its bytes.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.WriteFileRequest.Chunk.
+ * Use `create(WriteFileRequest_ChunkSchema)` to create a new message.
+ */
+export declare const WriteFileRequest_ChunkSchema: GenMessage<WriteFileRequest_Chunk>;
+
+/**
+ * Commit says that all was sent.
+ *
+ * @generated from message filesystem.WriteFileRequest.Commit
+ */
+export declare type WriteFileRequest_Commit = Message<"filesystem.WriteFileRequest.Commit"> & {
+  /**
+   * As in CommitUploadRequest.
+   *
+   * @generated from field: uint64 size = 1;
+   */
+  size: bigint;
+
+  /**
+   * As in CommitUploadRequest.
+   *
+   * @generated from field: bytes sha256 = 2;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.WriteFileRequest.Commit.
+ * Use `create(WriteFileRequest_CommitSchema)` to create a new message.
+ */
+export declare const WriteFileRequest_CommitSchema: GenMessage<WriteFileRequest_Commit>;
+
+/**
+ * WriteFileResponse describes the file.
+ *
+ * @generated from message filesystem.WriteFileResponse
+ */
+export declare type WriteFileResponse = Message<"filesystem.WriteFileResponse"> & {
+  /**
+   * As in CommitUpload.
+   *
+   * @generated from field: filesystem.CommitUploadResponse committed = 1;
+   */
+  committed?: CommitUploadResponse | undefined;
+};
+
+/**
+ * Describes the message filesystem.WriteFileResponse.
+ * Use `create(WriteFileResponseSchema)` to create a new message.
+ */
+export declare const WriteFileResponseSchema: GenMessage<WriteFileResponse>;
+
+/**
+ * ListTreeRequest asks for all that is below a directory.
+ *
+ * @generated from message filesystem.ListTreeRequest
+ */
+export declare type ListTreeRequest = Message<"filesystem.ListTreeRequest"> & {
+  /**
+   * The directory. A link is followed; links below it are not.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Whether files come with their SHA-256. They are read for it.
+   *
+   * @generated from field: bool with_sha256 = 2;
+   */
+  withSha256: boolean;
+};
+
+/**
+ * Describes the message filesystem.ListTreeRequest.
+ * Use `create(ListTreeRequestSchema)` to create a new message.
+ */
+export declare const ListTreeRequestSchema: GenMessage<ListTreeRequest>;
+
+/**
+ * ListTreeResponse is a part of a listing.
+ *
+ * @generated from message filesystem.ListTreeResponse
+ */
+export declare type ListTreeResponse = Message<"filesystem.ListTreeResponse"> & {
+  /**
+   * The next entries.
+   *
+   * @generated from field: repeated filesystem.TreeEntry entries = 1;
+   */
+  entries: TreeEntry[];
+
+  /**
+   * Set in the last part: a stream without it was cut off.
+   *
+   * @generated from field: bool is_complete = 2;
+   */
+  isComplete: boolean;
+};
+
+/**
+ * Describes the message filesystem.ListTreeResponse.
+ * Use `create(ListTreeResponseSchema)` to create a new message.
+ */
+export declare const ListTreeResponseSchema: GenMessage<ListTreeResponse>;
+
+/**
+ * TreeEntry is one path below a directory.
+ *
+ * @generated from message filesystem.TreeEntry
+ */
+export declare type TreeEntry = Message<"filesystem.TreeEntry"> & {
+  /**
+   * Relative to the directory, with `/` between its parts.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * What it is itself, links not followed. Devices, sockets and FIFOs are unspecified.
+   *
+   * @generated from field: filesystem.FileType type = 2;
+   */
+  type: FileType;
+
+  /**
+   * Bytes.
+   *
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * Permission bits, with setuid, setgid and sticky.
+   *
+   * @generated from field: uint32 mode = 4;
+   */
+  mode: number;
+
+  /**
+   * When the content last changed.
+   *
+   * @generated from field: google.protobuf.Timestamp modified_time = 5;
+   */
+  modifiedTime?: Timestamp | undefined;
+
+  /**
+   * What a link says.
+   *
+   * @generated from field: string link_target = 6;
+   */
+  linkTarget: string;
+
+  /**
+   * Numeric owner.
+   *
+   * @generated from field: uint32 uid = 7;
+   */
+  uid: number;
+
+  /**
+   * Numeric group.
+   *
+   * @generated from field: uint32 gid = 8;
+   */
+  gid: number;
+
+  /**
+   * Only of files, when asked for.
+   *
+   * @generated from field: bytes sha256 = 9;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.TreeEntry.
+ * Use `create(TreeEntrySchema)` to create a new message.
+ */
+export declare const TreeEntrySchema: GenMessage<TreeEntry>;
+
+/**
+ * ReadTreeRequest asks for a directory.
+ *
+ * @generated from message filesystem.ReadTreeRequest
+ */
+export declare type ReadTreeRequest = Message<"filesystem.ReadTreeRequest"> & {
+  /**
+   * The directory, or a single file.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Not empty: only these, relative to the directory, each with all that is below it.
+   *
+   * @generated from field: repeated string include = 2;
+   */
+  include: string[];
+};
+
+/**
+ * Describes the message filesystem.ReadTreeRequest.
+ * Use `create(ReadTreeRequestSchema)` to create a new message.
+ */
+export declare const ReadTreeRequestSchema: GenMessage<ReadTreeRequest>;
+
+/**
+ * ReadTreeResponse is bytes of a tar stream, then `end`.
+ *
+ * @generated from message filesystem.ReadTreeResponse
+ */
+export declare type ReadTreeResponse = Message<"filesystem.ReadTreeResponse"> & {
+  /**
+   * What comes next.
+   *
+   * @generated from oneof filesystem.ReadTreeResponse.event
+   */
+  event: {
+    /**
+     * Bytes of a tar stream in the pax format; sparse files as GNU tar's format 1.0 has them.
+     *
+     * @generated from field: bytes chunk = 1;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | {
+    /**
+     * Always last.
+     *
+     * @generated from field: filesystem.ReadTreeResponse.End end = 2;
+     */
+    value: ReadTreeResponse_End;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message filesystem.ReadTreeResponse.
+ * Use `create(ReadTreeResponseSchema)` to create a new message.
+ */
+export declare const ReadTreeResponseSchema: GenMessage<ReadTreeResponse>;
+
+/**
+ * End says that all was sent. A stream without it was cut off.
+ *
+ * @generated from message filesystem.ReadTreeResponse.End
+ */
+export declare type ReadTreeResponse_End = Message<"filesystem.ReadTreeResponse.End"> & {
+  /**
+   * SHA-256 of the tar stream.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * How many entries it holds.
+   *
+   * @generated from field: uint64 entries = 2;
+   */
+  entries: bigint;
+
+  /**
+   * What could not be read, with the reason, at most 100.
+   *
+   * @generated from field: repeated string skipped = 3;
+   */
+  skipped: string[];
+};
+
+/**
+ * Describes the message filesystem.ReadTreeResponse.End.
+ * Use `create(ReadTreeResponse_EndSchema)` to create a new message.
+ */
+export declare const ReadTreeResponse_EndSchema: GenMessage<ReadTreeResponse_End>;
+
+/**
+ * WriteTreeRequest is `open`, bytes of a tar stream, `end`.
+ *
+ * @generated from message filesystem.WriteTreeRequest
+ */
+export declare type WriteTreeRequest = Message<"filesystem.WriteTreeRequest"> & {
+  /**
+   * What comes next.
+   *
+   * @generated from oneof filesystem.WriteTreeRequest.event
+   */
+  event: {
+    /**
+     * Always first.
+     *
+     * @generated from field: filesystem.WriteTreeRequest.Open open = 1;
+     */
+    value: WriteTreeRequest_Open;
+    case: "open";
+  } | {
+    /**
+     * Bytes of a tar stream.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | {
+    /**
+     * Always last. Without it the call fails; each file is the old one or the new one all the same.
+     *
+     * @generated from field: filesystem.WriteTreeRequest.End end = 3;
+     */
+    value: WriteTreeRequest_End;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message filesystem.WriteTreeRequest.
+ * Use `create(WriteTreeRequestSchema)` to create a new message.
+ */
+export declare const WriteTreeRequestSchema: GenMessage<WriteTreeRequest>;
+
+/**
+ * Open says where to.
+ *
+ * @generated from message filesystem.WriteTreeRequest.Open
+ */
+export declare type WriteTreeRequest_Open = Message<"filesystem.WriteTreeRequest.Open"> & {
+  /**
+   * The directory. It is made when it is missing.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Whether entries keep their numeric owners. Else they belong to the caller's user.
+   *
+   * @generated from field: bool keep_owners = 2;
+   */
+  keepOwners: boolean;
+};
+
+/**
+ * Describes the message filesystem.WriteTreeRequest.Open.
+ * Use `create(WriteTreeRequest_OpenSchema)` to create a new message.
+ */
+export declare const WriteTreeRequest_OpenSchema: GenMessage<WriteTreeRequest_Open>;
+
+/**
+ * End says that all was sent.
+ *
+ * @generated from message filesystem.WriteTreeRequest.End
+ */
+export declare type WriteTreeRequest_End = Message<"filesystem.WriteTreeRequest.End"> & {
+  /**
+   * SHA-256 of the tar stream, checked when it is not empty.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message filesystem.WriteTreeRequest.End.
+ * Use `create(WriteTreeRequest_EndSchema)` to create a new message.
+ */
+export declare const WriteTreeRequest_EndSchema: GenMessage<WriteTreeRequest_End>;
+
+/**
+ * WriteTreeResponse says what was unpacked.
+ *
+ * @generated from message filesystem.WriteTreeResponse
+ */
+export declare type WriteTreeResponse = Message<"filesystem.WriteTreeResponse"> & {
+  /**
+   * How many entries.
+   *
+   * @generated from field: uint64 entries = 1;
+   */
+  entries: bigint;
+
+  /**
+   * How many bytes of files.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message filesystem.WriteTreeResponse.
+ * Use `create(WriteTreeResponseSchema)` to create a new message.
+ */
+export declare const WriteTreeResponseSchema: GenMessage<WriteTreeResponse>;
+
+/**
  * FileType says what a path is.
  *
  * @generated from enum filesystem.FileType
@@ -886,6 +1738,99 @@ export declare const Filesystem: GenService<{
     methodKind: "unary";
     input: typeof RemoveWatcherRequestSchema;
     output: typeof RemoveWatcherResponseSchema;
+  },
+  /**
+   * ReadFile sends a file or a part of it, and its checksum at the end.
+   *
+   * @generated from rpc filesystem.Filesystem.ReadFile
+   */
+  readFile: {
+    methodKind: "server_streaming";
+    input: typeof ReadFileRequestSchema;
+    output: typeof ReadFileResponseSchema;
+  },
+  /**
+   * WriteFile receives a file: `open`, chunks, `commit`. What has arrived when it is cut off stays,
+   * and is gone on with by the same `upload_id`. The target is the old file or the new one, never a
+   * mix.
+   *
+   * @generated from rpc filesystem.Filesystem.WriteFile
+   */
+  writeFile: {
+    methodKind: "client_streaming";
+    input: typeof WriteFileRequestSchema;
+    output: typeof WriteFileResponseSchema;
+  },
+  /**
+   * BeginUpload begins what WriteFile does in one call, for callers without client streams, or says
+   * how far an upload has come.
+   *
+   * @generated from rpc filesystem.Filesystem.BeginUpload
+   */
+  beginUpload: {
+    methodKind: "unary";
+    input: typeof BeginUploadRequestSchema;
+    output: typeof BeginUploadResponseSchema;
+  },
+  /**
+   * WriteChunk adds to an upload. Bytes that are there already are left out.
+   *
+   * @generated from rpc filesystem.Filesystem.WriteChunk
+   */
+  writeChunk: {
+    methodKind: "unary";
+    input: typeof WriteChunkRequestSchema;
+    output: typeof WriteChunkResponseSchema;
+  },
+  /**
+   * CommitUpload checks an upload and puts it in its place.
+   *
+   * @generated from rpc filesystem.Filesystem.CommitUpload
+   */
+  commitUpload: {
+    methodKind: "unary";
+    input: typeof CommitUploadRequestSchema;
+    output: typeof CommitUploadResponseSchema;
+  },
+  /**
+   * CancelUpload forgets an upload. An unknown one is no error.
+   *
+   * @generated from rpc filesystem.Filesystem.CancelUpload
+   */
+  cancelUpload: {
+    methodKind: "unary";
+    input: typeof CancelUploadRequestSchema;
+    output: typeof CancelUploadResponseSchema;
+  },
+  /**
+   * ListTree lists a directory with all that is below it, in parts, parents before children.
+   *
+   * @generated from rpc filesystem.Filesystem.ListTree
+   */
+  listTree: {
+    methodKind: "server_streaming";
+    input: typeof ListTreeRequestSchema;
+    output: typeof ListTreeResponseSchema;
+  },
+  /**
+   * ReadTree sends a directory as a tar stream.
+   *
+   * @generated from rpc filesystem.Filesystem.ReadTree
+   */
+  readTree: {
+    methodKind: "server_streaming";
+    input: typeof ReadTreeRequestSchema;
+    output: typeof ReadTreeResponseSchema;
+  },
+  /**
+   * WriteTree unpacks a tar stream into a directory. Entries that would leave it are refused.
+   *
+   * @generated from rpc filesystem.Filesystem.WriteTree
+   */
+  writeTree: {
+    methodKind: "client_streaming";
+    input: typeof WriteTreeRequestSchema;
+    output: typeof WriteTreeResponseSchema;
   },
 }>;
 

@@ -6,6 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file process/process.proto.
@@ -140,6 +141,12 @@ export declare const ProcessConfigSchema: GenMessage<ProcessConfig>;
  * @generated from message process.ListRequest
  */
 export declare type ListRequest = Message<"process.ListRequest"> & {
+  /**
+   * Not part of envd's contract: those that have ended in the last 30 s as well.
+   *
+   * @generated from field: bool include_ended = 1000;
+   */
+  includeEnded: boolean;
 };
 
 /**
@@ -174,6 +181,55 @@ export declare type ProcessInfo = Message<"process.ProcessInfo"> & {
    * @generated from field: optional string tag = 3;
    */
   tag?: string | undefined;
+
+  /**
+   * Not part of envd's contract: when it was started, by the guest's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 1000;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * The account it runs as.
+   *
+   * @generated from field: string user = 1001;
+   */
+  user: string;
+
+  /**
+   * Whether it runs on a terminal.
+   *
+   * @generated from field: bool has_terminal = 1002;
+   */
+  hasTerminal: boolean;
+
+  /**
+   * How much it has written.
+   *
+   * @generated from field: process.OutputOffsets written = 1003;
+   */
+  written?: OutputOffsets | undefined;
+
+  /**
+   * How many streams follow it.
+   *
+   * @generated from field: uint32 viewers = 1004;
+   */
+  viewers: number;
+
+  /**
+   * Only of one that has ended.
+   *
+   * @generated from field: process.ProcessEvent.EndEvent end = 1005;
+   */
+  end?: ProcessEvent_EndEvent | undefined;
+
+  /**
+   * It has exited itself, and others hold its outputs.
+   *
+   * @generated from field: bool lingers = 1006;
+   */
+  lingers: boolean;
 };
 
 /**
@@ -268,6 +324,30 @@ export declare type StartRequest = Message<"process.StartRequest"> & {
    * @generated from field: string idempotency_key = 1003;
    */
   idempotencyKey: string;
+
+  /**
+   * The end is told when the program itself has exited and what its outputs held then is delivered,
+   * whoever still holds them. What the holders write later goes on into the log: Connect with
+   * `from_offset` follows it until the last holder is gone.
+   *
+   * @generated from field: bool end_at_exit = 1004;
+   */
+  endAtExit: boolean;
+
+  /**
+   * How much output that the log no longer holds in memory is kept in a file, in bytes, at most
+   * 16 GiB. Default 0: none. The file has no name and goes with the log.
+   *
+   * @generated from field: uint64 spill_bytes = 1005;
+   */
+  spillBytes: bigint;
+
+  /**
+   * As in ConnectRequest.
+   *
+   * @generated from field: uint32 window_bytes = 1006;
+   */
+  windowBytes: number;
 };
 
 /**
@@ -389,6 +469,13 @@ export declare type ProcessEvent_StartEvent = Message<"process.ProcessEvent.Star
    * @generated from field: uint32 pid = 1;
    */
   pid: number;
+
+  /**
+   * Names this stream to AcknowledgeOutput. Only for who asked for a window.
+   *
+   * @generated from field: uint64 viewer_id = 1000;
+   */
+  viewerId: bigint;
 };
 
 /**
@@ -516,6 +603,71 @@ export declare type ProcessEvent_EndEvent = Message<"process.ProcessEvent.EndEve
    * @generated from field: optional string error = 4;
    */
   error?: string | undefined;
+
+  /**
+   * What follows is not part of envd's contract, and only for who asked for offsets or for
+   * `end_at_exit`. The number of the signal that ended it; absent when none did.
+   *
+   * @generated from field: optional int32 signal = 1000;
+   */
+  signal?: number | undefined;
+
+  /**
+   * Whether it left a core.
+   *
+   * @generated from field: bool core_dumped = 1001;
+   */
+  coreDumped: boolean;
+
+  /**
+   * Its life-time was over.
+   *
+   * @generated from field: bool timed_out = 1002;
+   */
+  timedOut: boolean;
+
+  /**
+   * The signal was sent by the agent: by SendSignal, for the life-time, or as the agent closed.
+   *
+   * @generated from field: bool killed_by_agent = 1003;
+   */
+  killedByAgent: boolean;
+
+  /**
+   * How often the kernel killed for want of memory in the process's cgroup while it ran. Absent
+   * where that cannot be known.
+   *
+   * @generated from field: optional uint64 oom_kills = 1004;
+   */
+  oomKills?: bigint | undefined;
+
+  /**
+   * What it used, its reaped children included.
+   *
+   * @generated from field: process.ProcessEvent.ResourceUsage usage = 1005;
+   */
+  usage?: ProcessEvent_ResourceUsage | undefined;
+
+  /**
+   * How much it wrote to each output.
+   *
+   * @generated from field: process.OutputOffsets written = 1006;
+   */
+  written?: OutputOffsets | undefined;
+
+  /**
+   * How many bytes of input it was given.
+   *
+   * @generated from field: uint64 input_bytes = 1007;
+   */
+  inputBytes: bigint;
+
+  /**
+   * Who still holds its outputs, at most 64 of them.
+   *
+   * @generated from field: repeated process.ProcessEvent.Holder holders = 1008;
+   */
+  holders: ProcessEvent_Holder[];
 };
 
 /**
@@ -523,6 +675,88 @@ export declare type ProcessEvent_EndEvent = Message<"process.ProcessEvent.EndEve
  * Use `create(ProcessEvent_EndEventSchema)` to create a new message.
  */
 export declare const ProcessEvent_EndEventSchema: GenMessage<ProcessEvent_EndEvent>;
+
+/**
+ * ResourceUsage is what the kernel counted.
+ *
+ * @generated from message process.ProcessEvent.ResourceUsage
+ */
+export declare type ProcessEvent_ResourceUsage = Message<"process.ProcessEvent.ResourceUsage"> & {
+  /**
+   * Time in user mode.
+   *
+   * @generated from field: google.protobuf.Duration user_time = 1;
+   */
+  userTime?: Duration | undefined;
+
+  /**
+   * Time in the kernel.
+   *
+   * @generated from field: google.protobuf.Duration system_time = 2;
+   */
+  systemTime?: Duration | undefined;
+
+  /**
+   * The most memory that was resident at once, in bytes.
+   *
+   * @generated from field: uint64 max_resident_bytes = 3;
+   */
+  maxResidentBytes: bigint;
+
+  /**
+   * Page faults that needed a read from disk.
+   *
+   * @generated from field: uint64 major_faults = 4;
+   */
+  majorFaults: bigint;
+
+  /**
+   * Waits, as for input.
+   *
+   * @generated from field: uint64 voluntary_switches = 5;
+   */
+  voluntarySwitches: bigint;
+
+  /**
+   * Times the processor was taken away.
+   *
+   * @generated from field: uint64 involuntary_switches = 6;
+   */
+  involuntarySwitches: bigint;
+};
+
+/**
+ * Describes the message process.ProcessEvent.ResourceUsage.
+ * Use `create(ProcessEvent_ResourceUsageSchema)` to create a new message.
+ */
+export declare const ProcessEvent_ResourceUsageSchema: GenMessage<ProcessEvent_ResourceUsage>;
+
+/**
+ * Holder is a program that has another's output open.
+ *
+ * @generated from message process.ProcessEvent.Holder
+ */
+export declare type ProcessEvent_Holder = Message<"process.ProcessEvent.Holder"> & {
+  /**
+   * Its pid.
+   *
+   * @generated from field: uint32 pid = 1;
+   */
+  pid: number;
+
+  /**
+   * Its command line, cut to 256 characters.
+   *
+   * @generated from field: string command = 2;
+   */
+  command: string;
+};
+
+/**
+ * Describes the message process.ProcessEvent.Holder.
+ * Use `create(ProcessEvent_HolderSchema)` to create a new message.
+ */
+export declare const ProcessEvent_HolderSchema: GenMessage<ProcessEvent_Holder>;
 
 /**
  * KeepAlive says that the stream lives although nothing happens.
@@ -808,6 +1042,30 @@ export declare type SendSignalRequest = Message<"process.SendSignalRequest"> & {
    * @generated from field: process.Signal signal = 2;
    */
   signal: Signal;
+
+  /**
+   * Not part of envd's contract: any signal of the guest, 1 to 64, instead of `signal`.
+   *
+   * @generated from field: uint32 number = 1000;
+   */
+  number: number;
+
+  /**
+   * Reaches the process and all that it has started, wherever that has moved to: its cgroup where
+   * it has one of its own, else its session, its group and the descendants that carry its mark.
+   * Also for 30 s after the process itself has ended.
+   *
+   * @generated from field: bool scope = 1001;
+   */
+  scope: boolean;
+
+  /**
+   * Present: waits this long, at most 60 s, for what was signalled to be gone, and then sends
+   * SIGKILL to what is left. With zero it sends SIGKILL at once.
+   *
+   * @generated from field: google.protobuf.Duration grace = 1002;
+   */
+  grace?: Duration | undefined;
 };
 
 /**
@@ -817,11 +1075,24 @@ export declare type SendSignalRequest = Message<"process.SendSignalRequest"> & {
 export declare const SendSignalRequestSchema: GenMessage<SendSignalRequest>;
 
 /**
- * SendSignalResponse is empty.
+ * SendSignalResponse is empty for who asks neither for `scope` nor for `grace`.
  *
  * @generated from message process.SendSignalResponse
  */
 export declare type SendSignalResponse = Message<"process.SendSignalResponse"> & {
+  /**
+   * Who is still there, zombies not counted. Empty: gone. At most 256 of them.
+   *
+   * @generated from field: repeated process.ProcessEvent.Holder survivors = 1000;
+   */
+  survivors: ProcessEvent_Holder[];
+
+  /**
+   * How many were signalled.
+   *
+   * @generated from field: uint32 signalled = 1001;
+   */
+  signalled: number;
 };
 
 /**
@@ -892,6 +1163,22 @@ export declare type ConnectRequest = Message<"process.ConnectRequest"> & {
    * @generated from field: bool with_offsets = 1001;
    */
   withOffsets: boolean;
+
+  /**
+   * As in StartRequest: this stream ends when the program itself has exited.
+   *
+   * @generated from field: bool end_at_exit = 1002;
+   */
+  endAtExit: boolean;
+
+  /**
+   * Not 0: at most so many bytes of output are sent that AcknowledgeOutput has not acknowledged
+   * with this stream's `viewer_id`, at least 16 KiB. Implies `with_offsets`. So a viewer that is
+   * slow to show things has little under way, and a key it sends takes effect at once.
+   *
+   * @generated from field: uint32 window_bytes = 1003;
+   */
+  windowBytes: number;
 };
 
 /**
@@ -919,6 +1206,13 @@ export declare type AcknowledgeOutputRequest = Message<"process.AcknowledgeOutpu
    * @generated from field: process.OutputOffsets offsets = 2;
    */
   offsets?: OutputOffsets | undefined;
+
+  /**
+   * Not 0: opens this stream's window again, and nothing else. `not_found` when it has ended.
+   *
+   * @generated from field: uint64 viewer_id = 3;
+   */
+  viewerId: bigint;
 };
 
 /**
@@ -940,6 +1234,47 @@ export declare type AcknowledgeOutputResponse = Message<"process.AcknowledgeOutp
  * Use `create(AcknowledgeOutputResponseSchema)` to create a new message.
  */
 export declare const AcknowledgeOutputResponseSchema: GenMessage<AcknowledgeOutputResponse>;
+
+/**
+ * CreateViewTokenRequest asks for a token that only shows.
+ *
+ * @generated from message process.CreateViewTokenRequest
+ */
+export declare type CreateViewTokenRequest = Message<"process.CreateViewTokenRequest"> & {
+  /**
+   * Which process.
+   *
+   * @generated from field: process.ProcessSelector process = 1;
+   */
+  process?: ProcessSelector | undefined;
+};
+
+/**
+ * Describes the message process.CreateViewTokenRequest.
+ * Use `create(CreateViewTokenRequestSchema)` to create a new message.
+ */
+export declare const CreateViewTokenRequestSchema: GenMessage<CreateViewTokenRequest>;
+
+/**
+ * CreateViewTokenResponse holds the token.
+ *
+ * @generated from message process.CreateViewTokenResponse
+ */
+export declare type CreateViewTokenResponse = Message<"process.CreateViewTokenResponse"> & {
+  /**
+   * Sent as X-Access-Token it opens Connect and AcknowledgeOutput of this process by its pid, and
+   * nothing else, for as long as the process lives and 30 s. Empty when no token is required.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message process.CreateViewTokenResponse.
+ * Use `create(CreateViewTokenResponseSchema)` to create a new message.
+ */
+export declare const CreateViewTokenResponseSchema: GenMessage<CreateViewTokenResponse>;
 
 /**
  * OffsetDetail is the detail of an `out_of_range` error.
@@ -1202,6 +1537,17 @@ export declare const Process: GenService<{
     methodKind: "unary";
     input: typeof AcknowledgeOutputRequestSchema;
     output: typeof AcknowledgeOutputResponseSchema;
+  },
+  /**
+   * CreateViewToken makes a token for those who may watch one process and not touch it. Not part of
+   * envd's contract.
+   *
+   * @generated from rpc process.Process.CreateViewToken
+   */
+  createViewToken: {
+    methodKind: "unary";
+    input: typeof CreateViewTokenRequestSchema;
+    output: typeof CreateViewTokenResponseSchema;
   },
 }>;
 

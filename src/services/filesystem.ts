@@ -50,5 +50,5 @@ export function filesystemService({
       return {};
     },
     ...watchMethods(watchers),
-  };
+  } as Partial<ServiceImpl<typeof Filesystem>> as ServiceImpl<typeof Filesystem>;
 }

@@ -68,7 +68,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).acknowledge(toOffsets(offsets));
       return {};
     },
-  };
+  } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
 }
 
 /** What a domain event is on the wire. */
