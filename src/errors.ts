@@ -9,6 +9,8 @@
  * - `denied`           the caller may not do this.
  * - `exhausted`        a bound was reached: memory, space, watches, a viewer's backlog.
  * - `out-of-range`     an offset names bytes that are not there.
+ * - `aborted`          something changed meanwhile that had to stay as it was: begin again.
+ * - `data-loss`        bytes are not what their checksum says.
  * - `deadline`         the caller's own deadline passed.
  * - `unimplemented`    the request names something that this agent does not do.
  * - `unavailable`      the agent is going away.
@@ -24,6 +26,8 @@ export type AgentErrorCode =
   | "denied"
   | "exhausted"
   | "out-of-range"
+  | "aborted"
+  | "data-loss"
   | "deadline"
   | "unimplemented"
   | "unavailable"
@@ -45,6 +49,17 @@ export class AgentError extends Error {
     super(abbreviate(message), options);
     this.name = "AgentError";
     this.code = code;
+  }
+}
+
+/** An offset that names bytes which are not there, with the one that would do. */
+export class OffsetError extends AgentError {
+  /** The offset that comes next. */
+  readonly expected: number;
+
+  constructor(message: string, expected: number) {
+    super("out-of-range", message);
+    this.expected = expected;
   }
 }
 

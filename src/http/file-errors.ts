@@ -11,6 +11,8 @@ const STATUS: Readonly<Record<AgentErrorCode, number>> = {
   "wrong-state": 500,
   exhausted: 507,
   "out-of-range": 416,
+  aborted: 409,
+  "data-loss": 500,
   deadline: 504,
   unimplemented: 501,
   unavailable: 503,

@@ -1,6 +1,5 @@
 import type { Socket } from "node:net";
-import { AgentError } from "../errors.ts";
-import { OffsetError } from "./offset-error.ts";
+import { AgentError, OffsetError } from "../errors.ts";
 
 /** The most input that may wait for one process; beyond it a write is refused. */
 const WAITING_BYTES = 64 * 1024 * 1024;

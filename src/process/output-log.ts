@@ -1,4 +1,4 @@
-import { OffsetError } from "./offset-error.ts";
+import { OffsetError } from "../errors.ts";
 import { type OutputKind, PIPE_CHUNK_BYTES } from "./output.ts";
 
 /** A place in each output of a process, in bytes since its start. */

@@ -1,8 +1,7 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { OffsetDetailSchema } from "../../gen/process/process_pb.js";
-import { AgentError, type AgentErrorCode } from "../errors.ts";
+import { AgentError, type AgentErrorCode, OffsetError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { OffsetError } from "../process/offset-error.ts";
 
 type OutgoingDetail = NonNullable<ConstructorParameters<typeof ConnectError>[3]>[number];
 
@@ -16,6 +15,8 @@ const CODES: Record<AgentErrorCode, Code> = {
   denied: Code.PermissionDenied,
   exhausted: Code.ResourceExhausted,
   "out-of-range": Code.OutOfRange,
+  aborted: Code.Aborted,
+  "data-loss": Code.DataLoss,
   deadline: Code.DeadlineExceeded,
   unimplemented: Code.Unimplemented,
   unavailable: Code.Unavailable,
