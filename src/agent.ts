@@ -58,9 +58,9 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const onClockMoved = (byNs: bigint) => snapshots.lifecycle.clockMoved(byNs);
   const control = createControl(config, settings, log, onClockMoved);
   const shutdown = new AbortController();
-  const processes = createProcesses(config, control.cgroups);
-  const watchers = new Watchers({ names: users });
   const stalls = new StallWatch(config.stallTimeoutMs);
+  const processes = createProcesses(config, control.cgroups, stalls);
+  const watchers = new Watchers({ names: users });
   const processParts = { processes, settings, searchPath: config.searchPath };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
@@ -178,11 +178,16 @@ function createServices(
   ];
 }
 
-function createProcesses(config: AgentConfig, cgroups: Cgroups): ProcessRegistry {
+function createProcesses(
+  config: AgentConfig,
+  cgroups: Cgroups,
+  windowWatch: StallWatch,
+): ProcessRegistry {
   return new ProcessRegistry({
     spawnHelper: config.spawnHelper,
     cgroupProcs: (kind) => cgroups.procsFile(kind),
     softFileLimit: config.softFileLimit,
+    windowWatch,
   });
 }
 

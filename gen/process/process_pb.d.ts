@@ -1174,7 +1174,9 @@ export declare type ConnectRequest = Message<"process.ConnectRequest"> & {
   /**
    * Not 0: at most so many bytes of output are sent that AcknowledgeOutput has not acknowledged
    * with this stream's `viewer_id`, at least 16 KiB. Implies `with_offsets`. So a viewer that is
-   * slow to show things has little under way, and a key it sends takes effect at once.
+   * slow to show things has little under way, and a key it sends takes effect at once. A process
+   * whose only viewer acknowledges nothing waits for it until the stall time is over; from then on
+   * the viewer has gaps.
    *
    * @generated from field: uint32 window_bytes = 1003;
    */

@@ -4,7 +4,7 @@ import type { Output, OutputKind } from "./output.ts";
 
 /** What a viewer is told about a process. */
 export type ProcessEvent =
-  | { kind: "start"; pid: number }
+  | { kind: "start"; pid: number; viewerId?: number }
   | { kind: "output"; output: Output }
   | { kind: "gap"; output: OutputKind; from: number; to: number }
   | { kind: "end"; end: ProcessEnd };
@@ -210,9 +210,19 @@ export class FanOut {
     if (this.#isWaiting && viewer.wantsMore) this.#goOn();
   }
 
+  /** How many follow the process. */
+  get size(): number {
+    return this.#viewers.size;
+  }
+
   /** Told by a viewer that it has left. */
   delete(viewer: Viewer): void {
-    if (this.#viewers.delete(viewer) && this.#isMoreWanted()) this.#goOn();
+    if (this.#viewers.delete(viewer)) this.reconsider();
+  }
+
+  /** Told that a viewer no longer counts. */
+  reconsider(): void {
+    if (this.#isMoreWanted()) this.#goOn();
   }
 
   #goOn(): void {

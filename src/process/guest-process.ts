@@ -1,15 +1,12 @@
-import { closeSync } from "node:fs";
-import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
+import { messageOf } from "../lib/error-text.ts";
 import { startTimer } from "../lib/timer.ts";
-import { openDescriptor } from "../system/descriptors.ts";
 import { describeExit, type ProcessEnd } from "./exit.ts";
 import { FanOut, type Viewer } from "./fan-out.ts";
-import { Input } from "./input.ts";
-import { LogView } from "./log-view.ts";
+import { LogView, type ViewSource } from "./log-view.ts";
 import { type OutputKind, OutputReader } from "./output.ts";
 import { type LogOptions, type Offsets, OutputLog } from "./output-log.ts";
-import { type PtySize, resizePty } from "./pty.ts";
+import { ProcessInput } from "./process-input.ts";
 
 /** What a program is asked to be, kept as it was requested. */
 export interface ProcessConfig {
@@ -33,20 +30,22 @@ export interface ProcessIdentity {
   config: ProcessConfig;
   tag: string | undefined;
   log: LogOptions;
+  /** The name of the account it runs as. */
+  user: string;
+  hasTerminal: boolean;
+  /** By the guest's clock. */
+  startedAt: Date;
 }
 
 /** A program that runs in the guest. Lives on when nobody watches. */
 export class GuestProcess {
-  readonly pid: number;
-  readonly config: ProcessConfig;
-  readonly tag: string | undefined;
+  readonly identity: ProcessIdentity;
   /** What it has written; outlives it. */
   readonly log: OutputLog;
+  readonly input: ProcessInput;
   readonly #fanOut = new FanOut(() => this.#resume());
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (end: ProcessEnd) => void;
-  #stdin: Input | undefined;
-  #terminal: { masterFd: number | undefined; input: Input } | undefined;
   #open = 0;
   #waitStatus: number | undefined;
   #hasEnded = false;
@@ -56,11 +55,30 @@ export class GuestProcess {
 
   /** `onEnd` is called once, before any viewer learns of the end. */
   constructor(identity: ProcessIdentity, onEnd: (end: ProcessEnd) => void) {
-    this.pid = identity.pid;
-    this.config = identity.config;
-    this.tag = identity.tag;
+    this.identity = identity;
     this.log = new OutputLog(identity.log);
+    this.input = new ProcessInput(identity.pid);
     this.#onEnd = onEnd;
+  }
+
+  /** As the kernel numbers it. */
+  get pid(): number {
+    return this.identity.pid;
+  }
+
+  /** A name to select it by. */
+  get tag(): string | undefined {
+    return this.identity.tag;
+  }
+
+  /** How many follow it. */
+  get viewers(): number {
+    return this.#fanOut.size;
+  }
+
+  /** Whether it has exited itself and others hold its outputs. */
+  get lingers(): boolean {
+    return this.#waitStatus !== undefined && !this.#hasEnded;
   }
 
   /** Follows the process from now on; one that has ended tells only that. */
@@ -75,9 +93,11 @@ export class GuestProcess {
    * Follows the process from these offsets, or from now on, and learns of offsets and gaps.
    * Throws `OffsetError` for an offset that is not there yet.
    */
-  view(from?: Offsets): Viewer {
-    const cursor = from === undefined ? this.log.endCursor() : this.log.cursor(from);
-    const viewer = new LogView(this.pid, { log: this.log, cursor, fanOut: this.#fanOut });
+  view(window: Pick<ViewSource, "windowBytes" | "windows">, from?: Offsets): Viewer {
+    const { log } = this;
+    const cursor = from === undefined ? log.endCursor() : log.cursor(from);
+    const source = { process: this.identity, log, cursor, fanOut: this.#fanOut };
+    const viewer = new LogView({ ...source, ...window });
     this.#fanOut.add(viewer);
     this.#tellEnd(viewer);
     return viewer;
@@ -91,12 +111,12 @@ export class GuestProcess {
 
   /** Begins to read and write. Called once, right after the program was started. */
   attach(fds: ProcessDescriptors): void {
-    if (fds.stdin !== undefined) this.#stdin = new Input(quiet(openDescriptor(fds.stdin)));
+    if (fds.stdin !== undefined) this.input.attachStdin(fds.stdin);
     if (fds.stdout !== undefined) this.#read("stdout", fds.stdout);
     if (fds.stderr !== undefined) this.#read("stderr", fds.stderr);
     if (fds.pty === undefined) return;
     const { socket } = this.#read("pty", fds.pty);
-    this.#terminal = { masterFd: fds.pty, input: new Input(socket) };
+    this.input.attachTerminal(fds.pty, socket);
   }
 
   /**
@@ -126,8 +146,8 @@ export class GuestProcess {
     this.#hasEnded = true;
     this.#lifetime?.[Symbol.dispose]();
     for (const reader of this.#readers) reader.drainAndClose();
-    this.#stdin?.destroy();
-    this.#closeTerminal();
+    this.input.destroyStdin();
+    this.input.closeTerminal();
   }
 
   /** Sends a signal to the process itself. After TERM or KILL its pipes are not waited for. */
@@ -148,64 +168,6 @@ export class GuestProcess {
     } catch (reason) {
       if (!(reason instanceof AgentError)) throw reason;
     }
-  }
-
-  /**
-   * Writes to stdin; resolves when the machine has taken it. With an offset, with the offset that
-   * comes next; throws `OffsetError` for one that would leave a hole.
-   */
-  async writeStdin(
-    bytes: Uint8Array,
-    signal: AbortSignal,
-    offset?: number,
-  ): Promise<number | undefined> {
-    if (this.#terminal !== undefined) {
-      throw new AgentError(
-        "internal",
-        "error writing to stdin: tty assigned to process — input should be written to the pty, not the stdin",
-      );
-    }
-    // What is repeated may have been written before stdin was closed.
-    const isClosed = this.#stdin?.isClosed === true && offset === undefined;
-    if (this.#stdin === undefined || isClosed) {
-      throw new AgentError("internal", "error writing to stdin: stdin not enabled or closed");
-    }
-    return await this.#write(this.#stdin, "stdin", signal, { bytes, offset });
-  }
-
-  /** Writes to the terminal, as `writeStdin` does to stdin. */
-  async writePty(
-    bytes: Uint8Array,
-    signal: AbortSignal,
-    offset?: number,
-  ): Promise<number | undefined> {
-    if (this.#terminal === undefined) {
-      throw new AgentError(
-        "internal",
-        "error writing to tty: tty not assigned to process — input should be written to the stdin, not the tty",
-      );
-    }
-    return await this.#write(this.#terminal.input, "tty", signal, { bytes, offset });
-  }
-
-  /** Gives the process end of file. Again, or without a stdin, it does nothing. */
-  closeStdin(): void {
-    if (this.#terminal !== undefined) {
-      throw new AgentError(
-        "unknown",
-        "error closing stdin: cannot close stdin for PTY process — send Ctrl+D (0x04) instead",
-      );
-    }
-    this.#stdin?.close();
-  }
-
-  /** Changes the terminal's size. A terminal that has ended is left alone. */
-  resize(size: PtySize): void {
-    if (this.#terminal === undefined) {
-      throw new AgentError("internal", "error resizing tty: tty not assigned to process");
-    }
-    const { masterFd } = this.#terminal;
-    if (masterFd !== undefined) resizePty(masterFd, size);
   }
 
   #read(kind: OutputKind, fd: number): OutputReader {
@@ -235,53 +197,16 @@ export class GuestProcess {
     for (const reader of this.#readers) reader.resume();
   }
 
-  async #write(
-    input: Input,
-    what: string,
-    signal: AbortSignal,
-    { bytes, offset }: { bytes: Uint8Array; offset: number | undefined },
-  ): Promise<number | undefined> {
-    try {
-      if (offset !== undefined) return await input.writeAt(offset, bytes, signal);
-      await input.write(bytes, signal);
-      return undefined;
-    } catch (cause) {
-      if (cause instanceof AgentError || signal.aborted) throw cause;
-      const message = `error writing to ${what}: error writing to ${what} of process '${this.pid}': ${messageOf(cause)}`;
-      throw new AgentError("internal", message, { cause });
-    }
-  }
-
-  /**
-   * Not before the program has been reaped: one that closes its outputs before it exits would be
-   * killed by the hang-up.
-   */
-  #closeTerminal(): void {
-    const { masterFd } = this.#terminal ?? {};
-    if (this.#terminal === undefined || masterFd === undefined) return;
-    this.#terminal.masterFd = undefined;
-    closeSync(masterFd);
-  }
-
   #endWhenDone(): void {
     if (this.#hasEnded || this.#open > 0 || this.#waitStatus === undefined) return;
     this.#hasEnded = true;
     this.#lifetime?.[Symbol.dispose]();
     // A child of the program may hold the other end and never read: nobody waits for that now.
-    this.#stdin?.destroy();
-    this.#closeTerminal();
+    this.input.destroyStdin();
+    this.input.closeTerminal();
     const end = describeExit(this.#waitStatus);
     this.#end = end;
     this.#onEnd(end);
     this.#fanOut.end(end);
   }
-}
-
-/** A socket whose errors reach those who write; between writes there is nobody to tell. */
-function quiet(socket: Socket): Socket {
-  return socket.on("error", () => {});
-}
-
-function messageOf(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -3,9 +3,23 @@ import type { ProcessEnd } from "./exit.ts";
 import { type FanOut, fallenBehind, type ProcessEvent, type Viewer } from "./fan-out.ts";
 import { Output, PIPE_CHUNK_BYTES } from "./output.ts";
 import type { LogCursor, OutputLog } from "./output-log.ts";
+import type { ViewWindow, ViewWindows } from "./view-window.ts";
 
 /** A viewer that is behind by this much asks its process to wait, if the log is large enough. */
 const WAIT_ABOVE_BYTES = 256 * 1024;
+
+/** What a view is of. */
+export interface ViewSource {
+  process: { readonly pid: number; readonly tag: string | undefined };
+  log: OutputLog;
+  /** Where to begin. */
+  cursor: LogCursor;
+  /** Tells of news; without it the process has ended, and `push` is given its end. */
+  fanOut?: FanOut | undefined;
+  /** Bounds what is under way, in bytes; 0 and absent: nothing does. */
+  windowBytes?: number | undefined;
+  windows?: ViewWindows | undefined;
+}
 
 /**
  * A view of a process that reads its log, and so knows of every byte where it belongs: it begins
@@ -14,30 +28,41 @@ const WAIT_ABOVE_BYTES = 256 * 1024;
 export class LogView implements Viewer {
   /** Called when there may be something for `next()`. Set by whoever reads. */
   onReadable: () => void = () => {};
-  /** A gap is told; there is no need to give it up. */
-  readonly isGivenUp = false;
   readonly #log: OutputLog;
   readonly #cursor: LogCursor;
   readonly #fanOut: FanOut | undefined;
+  readonly #window: ViewWindow | undefined;
   readonly #waitAboveBytes: number;
   #pid: number | undefined;
   #end: ProcessEnd | undefined;
   #failure: AgentError | undefined;
   #isClosed = false;
 
-  /** `fanOut` tells of news; without it the process has ended, and `push` is given its end. */
-  constructor(pid: number, source: { log: OutputLog; cursor: LogCursor; fanOut?: FanOut }) {
-    this.#pid = pid;
-    this.#log = source.log;
-    this.#cursor = source.cursor;
-    this.#fanOut = source.fanOut;
-    // Half of the log is left for what arrives before the process waits.
-    this.#waitAboveBytes = Math.min(WAIT_ABOVE_BYTES, this.#log.capacityBytes / 2);
+  constructor({ process, log, cursor, fanOut, windowBytes = 0, windows }: ViewSource) {
+    this.#pid = process.pid;
+    this.#log = log;
+    this.#cursor = cursor;
+    this.#fanOut = fanOut;
+    if (windowBytes > 0) {
+      const { pid, tag } = process;
+      const isBehind = () => !this.#isClosed && this.behindBytes > 0;
+      const onChange = () => this.#onWindowChanged();
+      this.#window = windows?.open(windowBytes, { pid, tag, cursor, isBehind, onChange });
+    }
+    // Half of the log is left for what arrives before the process waits. Who shows output slowly
+    // would show what waits here before anything that a key of theirs brings about.
+    const most = this.#window?.bytes ?? WAIT_ABOVE_BYTES;
+    this.#waitAboveBytes = Math.min(WAIT_ABOVE_BYTES, most, log.capacityBytes / 2);
   }
 
   /** How many bytes the process has written that this viewer has not read. */
   get behindBytes(): number {
     return this.#log.end - this.#cursor.position;
+  }
+
+  /** A gap is told, so that only who keeps its window closed is not waited for. */
+  get isGivenUp(): boolean {
+    return this.#window?.isSilent === true;
   }
 
   /** Whether the process should wait, if it is up to this viewer. */
@@ -53,11 +78,8 @@ export class LogView implements Viewer {
   /** The next event, or `undefined` when there is none yet; throws what this view ends with. */
   next(): ProcessEvent | undefined {
     if (this.#isClosed) return undefined;
-    if (this.#pid !== undefined) {
-      const pid = this.#pid;
-      this.#pid = undefined;
-      return { kind: "start", pid };
-    }
+    if (this.#pid !== undefined) return this.#start(this.#pid);
+    if (this.#isHeldBack()) return undefined;
     return this.#nextOutput() ?? this.#last();
   }
 
@@ -81,16 +103,41 @@ export class LogView implements Viewer {
   /** Leaves the process. */
   close(): void {
     this.#isClosed = true;
+    this.#window?.close();
     this.#fanOut?.delete(this);
   }
 
+  #start(pid: number): ProcessEvent {
+    this.#pid = undefined;
+    if (this.#window === undefined) return { kind: "start", pid };
+    return { kind: "start", pid, viewerId: this.#window.id };
+  }
+
+  /** Whether there is output that the window does not let through. What fails waits for nobody. */
+  #isHeldBack(): boolean {
+    if (this.#window?.room !== 0 || this.behindBytes === 0) return false;
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#window.onClosed();
+    return true;
+  }
+
   #nextOutput(): ProcessEvent | undefined {
-    const entry = this.#log.read(this.#cursor, PIPE_CHUNK_BYTES);
+    const most = Math.min(PIPE_CHUNK_BYTES, this.#window?.room ?? PIPE_CHUNK_BYTES);
+    const entry = this.#log.read(this.#cursor, most);
     if (entry === undefined) return undefined;
     this.#fanOut?.onTaken(this);
     const { output } = entry;
-    if (entry.kind === "gap") return { kind: "gap", output, from: entry.from, to: entry.to };
-    return { kind: "output", output: new Output(output, entry.bytes, entry.offset) };
+    if (entry.kind === "chunk") {
+      return { kind: "output", output: new Output(output, entry.bytes, entry.offset) };
+    }
+    const { from, to } = entry;
+    this.#window?.onGap(output, from, to);
+    return { kind: "gap", output, from, to };
+  }
+
+  #onWindowChanged(): void {
+    if (this.isGivenUp) this.#fanOut?.reconsider();
+    else this.onReadable();
   }
 
   #last(): ProcessEvent | undefined {

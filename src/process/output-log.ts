@@ -22,7 +22,8 @@ export const LEAST_LOG_BYTES = 64 * 1024;
 export const MOST_LOG_BYTES = 64 * 1024 * 1024;
 /** The most changes from one output to another that are remembered, and with them the order. */
 const MOST_RUNS = 16_384;
-const KINDS = ["stdout", "stderr", "pty"] as const satisfies OutputKind[];
+/** Every output there can be. */
+export const OUTPUT_KINDS = ["stdout", "stderr", "pty"] as const satisfies OutputKind[];
 
 /** Bytes of one output that arrived with none of another between. */
 interface Run {
@@ -111,7 +112,7 @@ export class OutputLog {
 
   /** A cursor at these offsets. Throws `OffsetError` for one that has not been written yet. */
   cursor(offsets: Offsets): LogCursor {
-    for (const kind of KINDS) {
+    for (const kind of OUTPUT_KINDS) {
       const end = this.#ends[kind];
       if (offsets[kind] <= end) continue;
       const message = `the process has written ${end} bytes to ${kind}: there is no offset ${offsets[kind]} yet`;
@@ -150,7 +151,7 @@ export class OutputLog {
   /** All before `offsets` may go. Throws `OffsetError` for what has not been written yet. */
   acknowledge(offsets: Offsets): void {
     this.cursor(offsets);
-    for (const kind of KINDS) {
+    for (const kind of OUTPUT_KINDS) {
       this.#acknowledged[kind] = Math.max(this.#acknowledged[kind], offsets[kind]);
     }
     const first = this.#runs.find(
@@ -174,7 +175,7 @@ export class OutputLog {
   /** What `cursor` has missed, one output at a time. */
   #gap(cursor: LogCursor): LogEntry | undefined {
     if (cursor.position >= this.#start) return undefined;
-    for (const output of KINDS) {
+    for (const output of OUTPUT_KINDS) {
       const from = cursor.offsets[output];
       const to = this.#runs.find(({ kind }) => kind === output)?.offset ?? this.#ends[output];
       if (from >= to) continue;

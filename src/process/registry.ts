@@ -1,16 +1,16 @@
-import { closeSync } from "node:fs";
 import { AgentError } from "../errors.ts";
-import { openPipe } from "../system/descriptors.ts";
 import type { User } from "../system/users.ts";
 import type { Viewer } from "./fan-out.ts";
 import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
-import { type LogOptions, noOffsets } from "./output-log.ts";
-import { openPty, type PtySize } from "./pty.ts";
+import { type LogOptions, noOffsets, type Offsets } from "./output-log.ts";
+import type { PtySize } from "./pty.ts";
 import { Reaper } from "./reaper.ts";
-import { type EndedProcess, Retention, type Selector } from "./retention.ts";
-import { openNull, type Spawned, Spawner } from "./spawn.ts";
+import { type EndedProcess, endedView, Retention, type Selector } from "./retention.ts";
+import { type Spawned, Spawner } from "./spawn.ts";
 import { describeStart, startError } from "./start-error.ts";
 import { StartKeys } from "./start-keys.ts";
+import { closeAll, openStdio, type Stdio } from "./stdio.ts";
+import { ViewWindows, type WindowWatch } from "./view-window.ts";
 
 /** What `start` needs to know. */
 export interface StartOptions {
@@ -30,10 +30,18 @@ export interface StartOptions {
   lifetimeMs: number | undefined;
   /** How much of the output is kept, and what happens when that is full. */
   log: LogOptions;
-  /** Whether the viewer learns of offsets and gaps. */
-  withOffsets: boolean;
+  /** What its viewer learns. */
+  view: ViewOptions;
   /** Makes the start safe to repeat: the same key stands for the same process. */
   key: string | undefined;
+}
+
+/** What a viewer asks for beyond envd's contract. */
+export interface ViewOptions {
+  /** Whether it learns of offsets and gaps. */
+  withOffsets: boolean;
+  /** How much may be under way unacknowledged, in bytes; 0 bounds nothing. Needs offsets. */
+  windowBytes: number;
 }
 
 /** What the registry is made with. */
@@ -44,6 +52,8 @@ export interface RegistryOptions {
   cgroupProcs: (kind: "user" | "ptys") => string | undefined;
   /** The soft limit of open files for programs; `undefined` leaves the agent's own. */
   softFileLimit?: number | undefined;
+  /** Finds out that a viewer keeps its window closed for the stall time. */
+  windowWatch: WindowWatch;
 }
 
 /** Programs with this tag stay in the agent's own cgroup, and so run while the guest is frozen. */
@@ -59,17 +69,24 @@ export class ProcessRegistry {
   readonly #live = new Set<GuestProcess>();
   readonly #starting = new Set<GuestProcess>();
   readonly #keys = new StartKeys<GuestProcess>();
+  readonly #windows: ViewWindows;
   #isClosed = false;
   #onEmpty: () => void = () => {};
 
   constructor(options: RegistryOptions) {
     this.#spawner = new Spawner(options.spawnHelper, options.softFileLimit);
     this.#cgroupProcs = options.cgroupProcs;
+    this.#windows = new ViewWindows(options.windowWatch);
   }
 
   /** Every live process, oldest first. */
   list(): GuestProcess[] {
     return [...this.#live];
+  }
+
+  /** Those that have ended in the retention time, oldest first. */
+  ended(): EndedProcess[] {
+    return this.#retention.list();
   }
 
   /** The live process; a tag that several share names the newest. Throws `not-found`. */
@@ -79,11 +96,24 @@ export class ProcessRegistry {
     return found;
   }
 
-  /** The live process, or how it ended if that was not long ago. Throws `not-found`. */
-  getOrEnded(selector: Selector): GuestProcess | EndedProcess {
+  /**
+   * Follows the live process, or tells how it ended if that was not long ago; from `from`, if
+   * given, instead of from now on. Throws `not-found`, and `OffsetError` as `view`.
+   */
+  follow(selector: Selector, options: ViewOptions, from?: Offsets): Viewer {
     const found = this.#find(selector) ?? this.#retention.find(selector);
     if (found === undefined) throw notFound(selector);
-    return found;
+    if (found instanceof GuestProcess) return this.#view(found, options, from);
+    return endedView(found, { ...options, windows: this.#windows }, from);
+  }
+
+  /**
+   * Says that all output before `offsets` is safe; with `viewerId` only, that this viewer has shown
+   * it. Throws `not-found`, and `OffsetError` as `view`.
+   */
+  acknowledge(selector: Selector, offsets: Offsets, viewerId?: number): void {
+    if (viewerId === undefined) this.get(selector).acknowledge(offsets);
+    else this.#windows.find(selector, viewerId).acknowledge(offsets);
   }
 
   /**
@@ -98,7 +128,7 @@ export class ProcessRegistry {
     const earlier = this.#keys.find(key, request);
     if (earlier !== undefined) {
       const process = await earlier;
-      return { process, viewer: viewerOf(process, options) };
+      return { process, viewer: this.#view(process, options.view, noOffsets()) };
     }
     const started = this.#start(options);
     this.#keys.add(
@@ -114,13 +144,16 @@ export class ProcessRegistry {
     rejectNul(options);
     const { spawned, fds } = this.#spawn(options);
     const { config, tag, lifetimeMs, log, key } = options;
-    const process = new GuestProcess({ pid: spawned.pid, config, tag, log }, (end) => {
+    const identity = { pid: spawned.pid, config, tag, log, user: options.user.name };
+    const hasTerminal = options.pty !== undefined;
+    const startedAt = new Date();
+    const process = new GuestProcess({ ...identity, hasTerminal, startedAt }, (end) => {
       this.#live.delete(process);
-      this.#retention.add({ pid: spawned.pid, tag, end, log: process.log });
+      this.#retention.add({ ...process.identity, end, output: process.log });
       if (key !== undefined) this.#keys.forgetLater(key);
       this.#tellWhenEmpty();
     });
-    const viewer = viewerOf(process, options);
+    const viewer = this.#view(process, options.view, noOffsets());
     const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
     // In a frozen cgroup, what comes before the command takes as long as the frost.
@@ -159,6 +192,11 @@ export class ProcessRegistry {
     this.#reaper[Symbol.dispose]();
   }
 
+  #view(process: GuestProcess, options: ViewOptions, from: Offsets | undefined): Viewer {
+    if (!options.withOffsets) return process.subscribe();
+    return process.view({ ...options, windows: this.#windows }, from);
+  }
+
   #signalAll(signal: "SIGTERM" | "SIGKILL"): void {
     for (const process of [...this.#starting, ...this.#live]) process.askToEnd(signal);
   }
@@ -173,10 +211,18 @@ export class ProcessRegistry {
     );
   }
 
+  #openStdio(options: StartOptions): Stdio {
+    try {
+      return openStdio({ ...options, uid: options.user.uid });
+    } catch (reason) {
+      throw startError(options, reason);
+    }
+  }
+
   #spawn(options: StartOptions): { spawned: Spawned; fds: ProcessDescriptors } {
     const { pty, user, config, tag } = options;
     const group = tag === SYSTEM_TAG ? undefined : pty === undefined ? "user" : "ptys";
-    const stdio = openStdio(options);
+    const stdio = this.#openStdio(options);
     try {
       const spawned = this.#spawner.spawn({
         argv: [config.cmd, ...config.args],
@@ -197,55 +243,12 @@ export class ProcessRegistry {
   }
 }
 
-interface Stdio {
-  child: readonly [number, number, number];
-  agent: ProcessDescriptors;
-}
-
-function openStdio(options: StartOptions): Stdio {
-  const none = { stdin: undefined, stdout: undefined, stderr: undefined, pty: undefined };
-  if (options.pty !== undefined) {
-    try {
-      const { masterFd, slaveFd } = openPty(options.pty, options.user.uid);
-      return { child: [slaveFd, slaveFd, slaveFd], agent: { ...none, pty: masterFd } };
-    } catch (reason) {
-      throw startError(options, reason);
-    }
-  }
-  const opened: number[] = [];
-  const open = <Fds extends object>(name: string, make: () => Fds): Fds => {
-    try {
-      const fds = make();
-      opened.push(...(Object.values(fds) as number[]));
-      return fds;
-    } catch (cause) {
-      closeAll(opened);
-      throw new AgentError("internal", `error creating ${name} pipe: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
-  };
-  const stdout = open("stdout", openPipe);
-  const stderr = open("stderr", openPipe);
-  const stdin = options.hasStdin
-    ? open("stdin", openPipe)
-    : { ...open("stdin", () => ({ readFd: openNull() })), writeFd: undefined };
-  return {
-    child: [stdin.readFd, stdout.writeFd, stderr.writeFd],
-    agent: { ...none, stdin: stdin.writeFd, stdout: stdout.readFd, stderr: stderr.readFd },
-  };
-}
-
 function credentialsOf(options: StartOptions, user: User): User | undefined {
   const uid = process.geteuid?.() ?? 0;
   if (uid === 0) return user;
   if (uid === user.uid) return undefined;
   const reason = `only root can start a process as '${user.name}', and the agent runs as uid ${uid}`;
   throw new AgentError("invalid", describeStart(options, reason));
-}
-
-function viewerOf(process: GuestProcess, { withOffsets }: StartOptions): Viewer {
-  return withOffsets ? process.view(noOffsets()) : process.subscribe();
 }
 
 /** What makes two starts the same. */
@@ -267,12 +270,4 @@ function rejectNul({ config, environment, cwd }: StartOptions): void {
 function notFound(selector: Selector): AgentError {
   const what = "pid" in selector ? `pid ${selector.pid}` : `tag ${selector.tag}`;
   return new AgentError("not-found", `process with ${what} not found`);
-}
-
-function closeAll(fds: readonly (number | undefined)[]): void {
-  for (const fd of new Set(fds)) if (fd !== undefined) closeSync(fd);
-}
-
-function messageOf(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -1,6 +1,7 @@
 import type { ProcessEnd } from "./exit.ts";
 import type { Viewer } from "./fan-out.ts";
-import { LogView } from "./log-view.ts";
+import type { ProcessIdentity } from "./guest-process.ts";
+import { LogView, type ViewSource } from "./log-view.ts";
 import type { Offsets, OutputLog } from "./output-log.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
@@ -14,20 +15,23 @@ const RETAINED_LOG_BYTES = 64 * 1024 * 1024;
 export type Selector = { pid: number } | { tag: string };
 
 /** A process that has ended. */
-export interface EndedProcess {
-  pid: number;
-  tag: string | undefined;
+export interface EndedProcess extends ProcessIdentity {
   end: ProcessEnd;
-  log: OutputLog;
+  /** What it wrote last. */
+  output: OutputLog;
 }
 
 /**
  * The view of a process that has ended already: its start and its end, and between them what its
  * log has from these offsets on, if any are given.
  */
-export function endedView({ pid, end, log }: EndedProcess, from?: Offsets): Viewer {
-  const cursor = from === undefined ? log.endCursor() : log.cursor(from);
-  const viewer = new LogView(pid, { log, cursor });
+export function endedView(
+  { pid, tag, end, output }: EndedProcess,
+  window: Pick<ViewSource, "windowBytes" | "windows">,
+  from?: Offsets,
+): Viewer {
+  const cursor = from === undefined ? output.endCursor() : output.cursor(from);
+  const viewer = new LogView({ process: { pid, tag }, log: output, cursor, ...window });
   viewer.push({ kind: "end", end });
   return viewer;
 }
@@ -44,10 +48,15 @@ export class Retention implements Disposable {
     const oldest = this.#byPid.values().next().value;
     if (this.#byPid.size > RETAINED && oldest !== undefined) {
       this.#byPid.delete(oldest.pid);
-      oldest.log.clear();
+      oldest.output.clear();
     }
     this.#boundLogs();
     this.#arm();
+  }
+
+  /** Those that are kept, oldest first. */
+  list(): EndedProcess[] {
+    return [...this.#byPid.values()];
   }
 
   /** The process that had this pid, or the one that ended last under this tag. */
@@ -72,11 +81,11 @@ export class Retention implements Disposable {
 
   #boundLogs(): void {
     let bytes = 0;
-    for (const { log } of this.#byPid.values()) bytes += log.storedBytes;
-    for (const { log } of this.#byPid.values()) {
+    for (const { output } of this.#byPid.values()) bytes += output.storedBytes;
+    for (const { output } of this.#byPid.values()) {
       if (bytes <= RETAINED_LOG_BYTES) return;
-      bytes -= log.storedBytes;
-      log.clear();
+      bytes -= output.storedBytes;
+      output.clear();
     }
   }
 

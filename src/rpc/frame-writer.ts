@@ -5,7 +5,7 @@ import type { ConnectError } from "@connectrpc/connect";
 import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
 import type { ProcessEvent, Viewer } from "../process/fan-out.ts";
 import type { Output } from "../process/output.ts";
-import { keepaliveEvent, toProcessEvent } from "../services/process.ts";
+import { keepaliveEvent, toProcessEvent } from "../services/process-events.ts";
 import { toConnectError } from "./errors.ts";
 import { type Codec, endFrame, eventFrame, outputFrame } from "./frames.ts";
 

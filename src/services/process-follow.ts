@@ -11,7 +11,6 @@ import { resolvePath } from "../filesystem/paths.ts";
 import type { Caller } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Viewer } from "../process/fan-out.ts";
-import { GuestProcess } from "../process/guest-process.ts";
 import {
   DEFAULT_LOG_BYTES,
   LEAST_LOG_BYTES,
@@ -20,8 +19,8 @@ import {
   type Offsets,
 } from "../process/output-log.ts";
 import type { PtySize } from "../process/pty.ts";
-import type { ProcessRegistry } from "../process/registry.ts";
-import { endedView, type Selector } from "../process/retention.ts";
+import type { ProcessRegistry, ViewOptions } from "../process/registry.ts";
+import type { Selector } from "../process/retention.ts";
 import type { User } from "../system/users.ts";
 
 /** The longest idempotency key. */
@@ -58,7 +57,7 @@ export async function followStart(
     hasStdin: request.stdin ?? true,
     lifetimeMs: timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined,
     log: toLogOptions(request),
-    withOffsets: request.withOffsets,
+    view: toViewOptions(request),
     key: toKey(request.idempotencyKey),
   });
   return viewer;
@@ -66,10 +65,14 @@ export async function followStart(
 
 /** Follows the process that `request` names, live or just ended. */
 export function followConnect(parts: ProcessParts, request: ConnectRequest): Viewer {
-  const found = parts.processes.getOrEnded(toSelector(request.process));
   const from = request.fromOffset === undefined ? undefined : toOffsets(request.fromOffset);
-  if (!(found instanceof GuestProcess)) return endedView(found, from);
-  return from !== undefined || request.withOffsets ? found.view(from) : found.subscribe();
+  const view = toViewOptions(request);
+  if (from !== undefined) view.withOffsets = true;
+  return parts.processes.follow(toSelector(request.process), view, from);
+}
+
+function toViewOptions({ withOffsets, windowBytes }: StartRequest | ConnectRequest): ViewOptions {
+  return { withOffsets: withOffsets || windowBytes > 0, windowBytes };
 }
 
 /** Reads a place in every output; absent means the beginning. */

@@ -1,21 +1,17 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
-  OutputStream,
   type Process,
   type ProcessEvent as ProcessEventMessage,
-  ProcessEventSchema,
-  type ProcessInfoSchema,
   type ProcessInput,
   Signal,
   type StreamInputRequest,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
-import type { ProcessEvent, Viewer } from "../process/fan-out.ts";
+import type { Viewer } from "../process/fan-out.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
-import type { OutputKind } from "../process/output.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
+import { keepaliveEvent, toProcessEvent } from "./process-events.ts";
 import {
   followConnect,
   followStart,
@@ -24,12 +20,17 @@ import {
   toPtySize,
   toSelector,
 } from "./process-follow.ts";
+import { toEndedInfo, toProcessInfo } from "./process-info.ts";
 
 /** Speaks process.Process; decides nothing. */
 export function processService(parts: ProcessParts): ServiceImpl<typeof Process> {
   const { processes } = parts;
   return {
-    list: () => ({ processes: processes.list().map(toProcessInfo) }),
+    list: ({ includeEnded }) => {
+      const live = processes.list().map(toProcessInfo);
+      if (!includeEnded) return { processes: live };
+      return { processes: [...live, ...processes.ended().map(toEndedInfo)] };
+    },
     async *start(request, context) {
       const caller = context.values.get(callerKey);
       const keepaliveMs = keepaliveIntervalMs(context.requestHeader);
@@ -43,7 +44,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     update: ({ process, pty }) => {
       const target = processes.get(toSelector(process));
-      if (pty !== undefined) target.resize(toPtySize(pty));
+      if (pty !== undefined) target.input.resize(toPtySize(pty));
       return {};
     },
     async sendInput({ process, input, offset }, { signal }) {
@@ -61,55 +62,15 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       return {};
     },
     closeStdin: ({ process }) => {
-      processes.get(toSelector(process)).closeStdin();
+      processes.get(toSelector(process)).input.closeStdin();
       return {};
     },
-    acknowledgeOutput: ({ process, offsets }) => {
-      processes.get(toSelector(process)).acknowledge(toOffsets(offsets));
+    acknowledgeOutput: ({ process, offsets, viewerId }) => {
+      const viewer = viewerId === 0n ? undefined : Number(viewerId);
+      processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
       return {};
     },
   } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
-}
-
-/** What a domain event is on the wire. */
-export function toProcessEvent(event: ProcessEvent): ProcessEventMessage {
-  return create(ProcessEventSchema, { event: toEventCase(event) });
-}
-
-/** What keeps a quiet stream alive. */
-export function keepaliveEvent(): ProcessEventMessage {
-  return create(ProcessEventSchema, { event: { case: "keepalive", value: {} } });
-}
-
-const STREAMS: Record<OutputKind, OutputStream> = {
-  stdout: OutputStream.STDOUT,
-  stderr: OutputStream.STDERR,
-  pty: OutputStream.PTY,
-};
-
-type EventCase = NonNullable<MessageInitShape<typeof ProcessEventSchema>["event"]>;
-
-function toEventCase(event: ProcessEvent): EventCase {
-  switch (event.kind) {
-    case "start":
-      return { case: "start", value: { pid: event.pid } };
-    case "output": {
-      const { kind, bytes, offset } = event.output;
-      const output = { case: kind, value: bytes };
-      if (offset === undefined) return { case: "data", value: { output } };
-      return { case: "data", value: { output, offset: BigInt(offset) } };
-    }
-    case "gap": {
-      const { from, to } = event;
-      const offsets = { fromOffset: BigInt(from), toOffset: BigInt(to) };
-      return { case: "gap", value: { stream: STREAMS[event.output], ...offsets } };
-    }
-    case "end": {
-      const { exitCode, hasExited, status, error } = event.end;
-      const value = { exitCode, exited: hasExited, status };
-      return { case: "end", value: error === undefined ? value : { ...value, error } };
-    }
-  }
 }
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */
@@ -183,9 +144,9 @@ async function write(
   const input = given.input?.input;
   switch (input?.case) {
     case "stdin":
-      return await target.writeStdin(input.value, signal, offset);
+      return await target.input.writeStdin(input.value, signal, offset);
     case "pty":
-      return await target.writePty(input.value, signal, offset);
+      return await target.input.writePty(input.value, signal, offset);
     default:
       throw new AgentError("unimplemented", "invalid input type <nil>: give stdin or pty");
   }
@@ -195,11 +156,4 @@ function toSignalName(signal: Signal): "SIGTERM" | "SIGKILL" {
   if (signal === Signal.SIGTERM) return "SIGTERM";
   if (signal === Signal.SIGKILL) return "SIGKILL";
   throw new AgentError("unimplemented", `invalid signal: ${signal} (15 and 9 can be sent)`);
-}
-
-function toProcessInfo(process: GuestProcess): MessageInitShape<typeof ProcessInfoSchema> {
-  const { cmd, args, envs, cwd } = process.config;
-  const config = { cmd, args: [...args], envs: { ...envs } };
-  const info = { pid: process.pid, config: cwd === undefined ? config : { ...config, cwd } };
-  return process.tag === undefined ? info : { ...info, tag: process.tag };
 }

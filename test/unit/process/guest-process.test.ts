@@ -8,7 +8,18 @@ const NO_PID = 2 ** 22 + 1;
 test("a deadline is told although the program cannot be killed", async () => {
   const config = { cmd: "true", args: [], envs: {}, cwd: undefined };
   const log = { capacityBytes: LEAST_LOG_BYTES, whenFull: "drop-oldest" } as const;
-  const program = new GuestProcess({ pid: NO_PID, config, tag: undefined, log }, () => {});
+  const program = new GuestProcess(
+    {
+      pid: NO_PID,
+      config,
+      tag: undefined,
+      log,
+      user: "root",
+      hasTerminal: false,
+      startedAt: new Date(),
+    },
+    () => {},
+  );
   const viewer = program.subscribe();
   viewer.next();
 

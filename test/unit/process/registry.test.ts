@@ -25,7 +25,11 @@ afterEach(async () => {
 });
 
 function registry(helper = spawnHelper): ProcessRegistry {
-  const made = new ProcessRegistry({ spawnHelper: helper, cgroupProcs: () => undefined });
+  const made = new ProcessRegistry({
+    spawnHelper: helper,
+    cgroupProcs: () => undefined,
+    windowWatch: { note: () => {}, forget: () => {} },
+  });
   registries.push(made);
   return made;
 }
@@ -49,7 +53,7 @@ function shell(script: string, options: Partial<StartOptions> = {}): StartOption
     hasStdin: false,
     lifetimeMs: undefined,
     log: { capacityBytes: DEFAULT_LOG_BYTES, whenFull: "drop-oldest" },
-    withOffsets: false,
+    view: { withOffsets: false, windowBytes: 0 },
     key: undefined,
     ...options,
   };
@@ -154,7 +158,7 @@ test("who writes to a program that has ended is told, even when a child of it ho
   const script = "exec 3<&0; sleep 100 <&3 & echo $!; wait";
   const { process: program, viewer } = await processes.start(shell(script, { hasStdin: true }));
   const child = Number(await read(viewer, (text) => text.endsWith("\n")));
-  const writing = program.writeStdin(Buffer.alloc(1 << 20), new AbortController().signal);
+  const writing = program.input.writeStdin(Buffer.alloc(1 << 20), new AbortController().signal);
 
   program.signal("SIGKILL");
 

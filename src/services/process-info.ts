@@ -1,0 +1,43 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type OutputOffsetsSchema,
+  type ProcessInfo,
+  ProcessInfoSchema,
+} from "../../gen/process/process_pb.js";
+import type { GuestProcess, ProcessIdentity } from "../process/guest-process.ts";
+import type { Offsets } from "../process/output-log.ts";
+import type { EndedProcess } from "../process/retention.ts";
+import { toEndEvent } from "./process-events.ts";
+
+/** What List says of a live process. */
+export function toProcessInfo({ identity, log, viewers, lingers }: GuestProcess): ProcessInfo {
+  const written = toOutputOffsets(log.offsets);
+  return create(ProcessInfoSchema, { ...describe(identity), written, viewers, lingers });
+}
+
+/** What List says of one that has ended. */
+export function toEndedInfo({ end, output, ...identity }: EndedProcess): ProcessInfo {
+  const written = toOutputOffsets(output.offsets);
+  return create(ProcessInfoSchema, { ...describe(identity), written, end: toEndEvent(end) });
+}
+
+/** A place in every output, on the wire. */
+export function toOutputOffsets(offsets: Offsets): MessageInitShape<typeof OutputOffsetsSchema> {
+  const { stdout, stderr, pty } = offsets;
+  return { stdout: BigInt(stdout), stderr: BigInt(stderr), pty: BigInt(pty) };
+}
+
+function describe(identity: ProcessIdentity) {
+  const { pid, tag, user, hasTerminal, startedAt } = identity;
+  const { cmd, args, envs, cwd } = identity.config;
+  const config = { cmd, args: [...args], envs: { ...envs } };
+  return {
+    pid,
+    config: cwd === undefined ? config : { ...config, cwd },
+    ...(tag === undefined ? {} : { tag }),
+    user,
+    hasTerminal,
+    startedAt: timestampFromDate(startedAt),
+  };
+}
