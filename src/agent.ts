@@ -5,6 +5,7 @@ import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
 import { Process } from "../gen/process/process_pb.js";
 import { Snapshot } from "../gen/snapshot/snapshot_pb.js";
 import { type AgentConfig, ENVD_VERSION } from "./config.ts";
+import { Uploads } from "./filesystem/uploads.ts";
 import { Watchers } from "./filesystem/watchers.ts";
 import { endpoints } from "./http/endpoints.ts";
 import type { GuardResponse } from "./http/response-body.ts";
@@ -12,6 +13,7 @@ import { callerOf } from "./init/caller.ts";
 import { Init } from "./init/init.ts";
 import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
+import type { Gauge } from "./lib/gauge.ts";
 import { type Logger, outputOf } from "./log.ts";
 import { StallWatch, watchResponse } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
@@ -60,10 +62,10 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const shutdown = new AbortController();
   const stalls = new StallWatch(config.stallTimeoutMs);
   const processes = createProcesses(config, control.cgroups, stalls);
-  const watchers = new Watchers({ names: users });
   const processParts = { processes, settings, searchPath: config.searchPath };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
+  const filesystem = createFilesystem(users, snapshots.uploads);
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
@@ -77,7 +79,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
-      services: createServices(processParts, { users, watchers }, snapshots.lifecycle),
+      services: createServices(processParts, filesystem, snapshots.lifecycle),
       settings,
       users,
       shutdown: shutdown.signal,
@@ -100,7 +102,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     // What is frozen does not take its leave.
     await control.freezer.close();
     await Promise.all([server.close(graceMs), closeRest(graceMs)]);
-    watchers.closeAll();
+    await filesystem.close();
   };
   let closing: Promise<void> | undefined;
   const close = (graceMs = CLOSE_GRACE_MS) => (closing ??= closeAll(graceMs));
@@ -164,6 +166,17 @@ function runInitialCommand(
   startInitialCommand(parts, caller, initialCommand).catch((reason: unknown) => {
     log.error({ err: reason }, "the initial command does not run");
   });
+}
+
+/** What the filesystem service speaks for. `inFlight` counts the uploads that arrive. */
+function createFilesystem(users: Users, inFlight: Gauge) {
+  const watchers = new Watchers({ names: users });
+  const uploads = new Uploads({ names: users, inFlight });
+  const close = async () => {
+    watchers.closeAll();
+    await uploads.close();
+  };
+  return { users, watchers, uploads, close };
 }
 
 function createServices(

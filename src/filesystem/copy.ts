@@ -30,7 +30,8 @@ export async function copyBytes({ from, to, bytes, at, signal }: CopyRequest): P
   }
 }
 
-function readAt(fd: number, buffer: Buffer, position: number): Promise<number> {
+/** Reads once into `buffer`, and says how many bytes; 0 is the end of the file. */
+export function readAt(fd: number, buffer: Buffer, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     read(fd, buffer, 0, buffer.length, position, (error, length) =>
       error === null ? resolve(length) : reject(error),

@@ -4,6 +4,7 @@ import { codeOf, messageOf } from "../lib/error-text.ts";
 import { nextTurn } from "../lib/turns.ts";
 import { IN, type Inotify, type InotifyEvent, type InotifySubscriber } from "./inotify.ts";
 import { fromRawPath, joinRawPath, type RawPath, systemPath } from "./raw-path.ts";
+import { isStagedName } from "./staged-name.ts";
 import { WatchedDirectories } from "./watched-directories.ts";
 
 /**
@@ -117,6 +118,8 @@ export class WatchTree implements InotifySubscriber {
       return;
     }
     for (const directory of this.#directories.namesOf(watch)) {
+      // An upload that arrives is told when it gets its name.
+      if (isStagedName(name) && (mask & IN.ISDIR) === 0) continue;
       if (name !== "") this.#onChildEvent(joinRawPath(directory, name), mask);
       // What happens to a directory below the root is told by the one it lies in.
       else if (directory === "") this.#tell("", mask);
@@ -197,6 +200,7 @@ export class WatchTree implements InotifySubscriber {
     for (const found of readDirectory(this.#path(directory))) {
       const name = joinRawPath(directory, found.name.toString("latin1"));
       if (found.isDirectory()) attachment.names.push(name);
+      else if (isStagedName(found.name.toString("latin1"))) continue;
       if (attachment.isSilent) continue;
       this.#fresh.add(name);
       this.#tell(name, IN.CREATE);

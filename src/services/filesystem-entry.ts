@@ -70,6 +70,11 @@ function toEntryInfo(entry: Entry): EntryInfo {
   return info;
 }
 
+/** A time of the wire, in nanoseconds since 1970. */
+export function toNanoseconds({ seconds, nanos }: { seconds: bigint; nanos: number }): bigint {
+  return seconds * NS_PER_S + BigInt(nanos);
+}
+
 /** `undefined` for a time that the wire cannot say; a file system can hold nearly any. */
 function toTimestamp(ns: bigint): Timestamp | undefined {
   const nanos = ((ns % NS_PER_S) + NS_PER_S) % NS_PER_S;

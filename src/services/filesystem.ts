@@ -5,10 +5,12 @@ import { makeDirectory } from "../filesystem/make-directory.ts";
 import { move } from "../filesystem/move.ts";
 import { remove } from "../filesystem/remove.ts";
 import { statEntry } from "../filesystem/stat.ts";
+import type { Uploads } from "../filesystem/uploads.ts";
 import type { Watchers } from "../filesystem/watchers.ts";
 import type { Users } from "../system/users.ts";
 import { callerKey } from "./caller-key.ts";
 import { entryWriter } from "./filesystem-entry.ts";
+import { uploadMethods } from "./filesystem-upload.ts";
 import { watchMethods } from "./filesystem-watch.ts";
 import { pathOf } from "./path-of.ts";
 
@@ -16,12 +18,14 @@ import { pathOf } from "./path-of.ts";
 export interface FilesystemParts {
   users: Users;
   watchers: Watchers;
+  uploads: Uploads;
 }
 
 /** Speaks filesystem.Filesystem; decides nothing. */
 export function filesystemService({
   users,
   watchers,
+  uploads,
 }: FilesystemParts): ServiceImpl<typeof Filesystem> {
   return {
     async stat(request, context) {
@@ -50,5 +54,6 @@ export function filesystemService({
       return {};
     },
     ...watchMethods(watchers),
+    ...uploadMethods(uploads),
   } as Partial<ServiceImpl<typeof Filesystem>> as ServiceImpl<typeof Filesystem>;
 }
