@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { userInfo } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
+import { Ports } from "../gen/ports/ports_pb.js";
 import { Process } from "../gen/process/process_pb.js";
 import { Snapshot } from "../gen/snapshot/snapshot_pb.js";
 import { type AgentConfig, ENVD_VERSION } from "./config.ts";
@@ -24,11 +25,11 @@ import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
 import { type FilesystemParts, filesystemService } from "./services/filesystem.ts";
 import { startInitialCommand } from "./services/initial-command.ts";
+import { portsService } from "./services/ports.ts";
 import { processService } from "./services/process.ts";
 import type { ProcessParts } from "./services/process-follow.ts";
 import { snapshotService } from "./services/snapshot.ts";
-import type { SnapshotLifecycle } from "./snapshot/lifecycle.ts";
-import { createSnapshots } from "./snapshot-parts.ts";
+import { createSnapshots, type Snapshots } from "./snapshot-parts.ts";
 import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
 import { FileSystemFreeze } from "./system/file-system-freeze.ts";
@@ -79,7 +80,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     }),
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
-      services: createServices(processParts, filesystem, snapshots.lifecycle),
+      services: createServices(processParts, filesystem, snapshots),
       settings,
       users,
       shutdown: shutdown.signal,
@@ -182,12 +183,13 @@ function createFilesystem(users: Users, inFlight: Gauge) {
 function createServices(
   processParts: ProcessParts,
   filesystemParts: FilesystemParts,
-  snapshots: SnapshotLifecycle,
+  snapshots: Snapshots,
 ) {
   return [
     { service: Process, implementation: processService(processParts) },
     { service: Filesystem, implementation: filesystemService(filesystemParts) },
-    { service: Snapshot, implementation: snapshotService(snapshots) },
+    { service: Snapshot, implementation: snapshotService(snapshots.lifecycle) },
+    { service: Ports, implementation: portsService(snapshots.forwarder) },
   ];
 }
 

@@ -27,6 +27,8 @@ export interface SnapshotParts {
 /** What goes to rest and wakes with the machine, put together. */
 export interface Snapshots {
   lifecycle: SnapshotLifecycle;
+  /** Makes ports reachable from outside; missing outside a VM. */
+  forwarder: Forwarder | undefined;
   /** Counts the files that are being uploaded. */
   uploads: Gauge;
   /** Begins, once the agent listens. */
@@ -72,6 +74,7 @@ export function createSnapshots({
   server.onOccupied = (isOccupied) => signs.watch(isOccupied);
   return {
     lifecycle,
+    forwarder: ports,
     uploads,
     start: () => {
       signs.start();

@@ -15,7 +15,17 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
   ports: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   snapshot: { rooms: ["system", "lib", "errors.ts", "log.ts"], packages: ["node:"] },
   services: {
-    rooms: ["process", "filesystem", "init", "snapshot", "system", "lib", "errors.ts", "gen"],
+    rooms: [
+      "process",
+      "filesystem",
+      "init",
+      "ports",
+      "snapshot",
+      "system",
+      "lib",
+      "errors.ts",
+      "gen",
+    ],
     packages: ["@bufbuild/protobuf", "@connectrpc/connect"],
   },
   http: {

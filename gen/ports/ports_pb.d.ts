@@ -173,7 +173,8 @@ export declare type ForwardResponse = Message<"ports.ForwardResponse"> & {
    */
   event: {
     /**
-     * Always first. A connection that is refused fails the call as `unavailable`.
+     * Always first. A connection that is refused, or that breaks later on, fails the call as
+     * `failed_precondition`, and the message says why.
      *
      * @generated from field: ports.ForwardResponse.Opened opened = 1;
      */
@@ -193,6 +194,15 @@ export declare type ForwardResponse = Message<"ports.ForwardResponse"> & {
      */
     value: ForwardResponse_End;
     case: "end";
+  } | {
+    /**
+     * A sign of life after a time of silence: the caller's `Keepalive-Ping-Interval` in seconds, 90
+     * by default.
+     *
+     * @generated from field: ports.ForwardResponse.KeepAlive keepalive = 4;
+     */
+    value: ForwardResponse_KeepAlive;
+    case: "keepalive";
   } | { case: undefined; value?: undefined };
 };
 
@@ -231,6 +241,20 @@ export declare type ForwardResponse_End = Message<"ports.ForwardResponse.End"> &
 export declare const ForwardResponse_EndSchema: GenMessage<ForwardResponse_End>;
 
 /**
+ * Nothing has happened.
+ *
+ * @generated from message ports.ForwardResponse.KeepAlive
+ */
+export declare type ForwardResponse_KeepAlive = Message<"ports.ForwardResponse.KeepAlive"> & {
+};
+
+/**
+ * Describes the message ports.ForwardResponse.KeepAlive.
+ * Use `create(ForwardResponse_KeepAliveSchema)` to create a new message.
+ */
+export declare const ForwardResponse_KeepAliveSchema: GenMessage<ForwardResponse_KeepAlive>;
+
+/**
  * Ports reaches what listens inside the guest. Not part of envd's contract.
  *
  * @generated from service ports.Ports
@@ -248,8 +272,8 @@ export declare const Ports: GenService<{
   },
   /**
    * Forward carries one TCP connection into the guest: `open` first, answered by `opened`, then
-   * bytes both ways. Each direction ends with `end`; the other goes on. Over HTTP/2, as both
-   * directions are open at once.
+   * bytes both ways. Each direction ends with `end`; the other goes on. The call ends once both have
+   * ended. Over HTTP/2, as both directions are open at once.
    *
    * @generated from rpc ports.Ports.Forward
    */

@@ -35,6 +35,16 @@ export class Forwarder {
     return [...this.#relays.keys()].map((key) => Number(key.split(" ")[0]));
   }
 
+  /** Whether it listens on `port` of `address` itself. */
+  isOwn(address: string, port: number): boolean {
+    return address === this.#options.address && this.ports.includes(port);
+  }
+
+  /** Where the listener with that `inode` is reached from outside; empty where it is not. */
+  forwardedAt(port: number, inode: number): string {
+    return this.#relays.has(keyOf({ port, inode })) ? `${this.#options.address}:${port}` : "";
+  }
+
   /** What wakes the agent, in words; `undefined` while nothing does. */
   get awake(): string | undefined {
     return this.#timer === undefined ? undefined : `ports: a scan every ${SCAN_MS} ms`;
@@ -90,6 +100,6 @@ export class Forwarder {
   }
 }
 
-function keyOf({ port, inode }: Listener): string {
+function keyOf({ port, inode }: Pick<Listener, "port" | "inode">): string {
   return `${port} ${inode}`;
 }

@@ -3,6 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { createContextValues, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { Ports } from "../../gen/ports/ports_pb.js";
 import { callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
@@ -29,6 +30,8 @@ export interface ConnectParts {
   stalls: StallWatch;
   log: Logger;
 }
+
+const FORWARD = `/${Ports.typeName}/${Ports.method.forward.name}`;
 
 /** Serves every RPC over Connect, gRPC and gRPC-Web, with reflection. */
 export function serveConnect(parts: ConnectParts): {
@@ -59,7 +62,8 @@ export function serveConnect(parts: ConnectParts): {
     rpc: (request, response) => {
       shortenDeadline(request);
       wakeWhenGone(response);
-      cutWhenStalled(response, stalls);
+      if (request.url === FORWARD) carryBytes(request);
+      else cutWhenStalled(response, stalls);
       adapter(request, response);
     },
     rpcPaths: new Map(
@@ -71,6 +75,15 @@ export function serveConnect(parts: ConnectParts): {
       ),
     ),
   };
+}
+
+/**
+ * A connection that is carried is not compressed on its way, as nobody knows what it carries. Nor is
+ * it cut when its peer pauses: it holds up nobody but itself.
+ */
+function carryBytes({ headers }: IncomingMessage): void {
+  delete headers["connect-accept-encoding"];
+  delete headers["grpc-accept-encoding"];
 }
 
 /** A user that does not exist is refused even where the user is not needed. */

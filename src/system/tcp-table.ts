@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { SocketAddress } from "node:net";
 
 /** The states of linux/include/net/tcp_states.h, as `ss` names them. */
 export const TCP_STATES = [
@@ -47,6 +48,14 @@ export function parseTcpTable(table: string): TcpSocket[] {
       inode,
     }),
   );
+}
+
+/** An address of the kernel's tables as people write it, as in "127.0.0.1" or "::1". */
+export function addressOf(hex: string): string {
+  const bytes = Buffer.from(hex, "hex").swap32();
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = bytes.toString("hex").match(/.{4}/g) ?? [];
+  return new SocketAddress({ family: "ipv6", address: groups.join(":") }).address;
 }
 
 /** How many sockets are on `port` in each state, its listener left out. */

@@ -63,6 +63,7 @@ describe.for(["v1", "v1alpha"] as const)("reflection %s", (version) => {
           { name: "filesystem.Filesystem" },
           { name: "grpc.reflection.v1.ServerReflection" },
           { name: "grpc.reflection.v1alpha.ServerReflection" },
+          { name: "ports.Ports" },
           { name: "process.Process" },
           { name: "snapshot.Snapshot" },
         ],
