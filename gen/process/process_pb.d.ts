@@ -840,6 +840,14 @@ export declare type SendInputRequest = Message<"process.SendInputRequest"> & {
    * @generated from field: optional uint64 offset = 1000;
    */
   offset?: bigint | undefined;
+
+  /**
+   * At most 64 characters. Not empty: `offset` counts what this writer alone has written, from 0, so
+   * that several may write to one terminal. The agent remembers the latest 256 writers of a process.
+   *
+   * @generated from field: string writer = 1001;
+   */
+  writer: string;
 };
 
 /**
@@ -987,6 +995,13 @@ export declare type StreamInputRequest_DataEvent = Message<"process.StreamInputR
    * @generated from field: optional uint64 offset = 1000;
    */
   offset?: bigint | undefined;
+
+  /**
+   * As in SendInputRequest.
+   *
+   * @generated from field: string writer = 1001;
+   */
+  writer: string;
 };
 
 /**

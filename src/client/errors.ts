@@ -31,15 +31,30 @@ export class GuestError extends Error {
   }
 }
 
-/** A process's stream was cut before its end was told. The process may well live on. */
+/** A place in each of a process's outputs, in bytes since its start. */
+export interface Offsets {
+  stdout: number;
+  stderr: number;
+  pty: number;
+}
+
+/**
+ * The end of a process was not told: its stream was cut and could not be gone on with. The process
+ * may well live on. `kind` and `cause` say what kept the client from going on.
+ */
 export class Interrupted extends GuestError {
   /** The process: connect to it again to go on. */
   readonly pid: number;
+  /** Where to go on. */
+  readonly offsets: Offsets;
 
-  constructor(pid: number, options?: ErrorOptions) {
-    super("unreachable", `the stream of process ${pid} was cut before it ended`, options);
+  constructor(pid: number, offsets: Offsets, cause: GuestError) {
+    const why =
+      cause.kind === "not-found" ? "the guest knows it no more" : `cut off: ${cause.message}`;
+    super(cause.kind, `the end of process ${pid} was not told: ${why}`, { cause });
     this.name = "Interrupted";
     this.pid = pid;
+    this.offsets = { ...offsets };
   }
 }
 
@@ -67,6 +82,28 @@ export function isLostConnection(reason: unknown): boolean {
   const { code, cause } = ConnectError.from(reason);
   if (code === Code.Unavailable || code === Code.Aborted || code === Code.Canceled) return true;
   return cause instanceof Error && "code" in cause && ENDED_SESSION.has(String(cause.code));
+}
+
+/** What Connect calls a connection that breaks, besides what a guest says by itself. */
+const BROKEN = new Set([Code.Unavailable, Code.Canceled, Code.DeadlineExceeded]);
+
+/**
+ * Whether a call failed on its way, and not by what the guest answered: then it may be made again,
+ * if it is one that may be made twice. An answer that was truncated counts, whatever a proxy has
+ * made of it.
+ */
+export function isCut(reason: unknown): boolean {
+  if (reason instanceof GuestError) return reason.isRetryable;
+  const error = ConnectError.from(reason);
+  // What was answered carries the headers of the answer; what the client makes up carries none.
+  return BROKEN.has(error.code) || [...error.metadata].length === 0;
+}
+
+/** What a call was cut by. */
+export function toCut(reason: unknown): GuestError {
+  const error = toGuestError(reason);
+  if (error.isRetryable) return error;
+  return new GuestError("unreachable", error.message, { cause: reason });
 }
 
 /** Whatever a call failed with, as a `GuestError`. */

@@ -1,5 +1,5 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import { isLostConnection } from "./errors.ts";
+import { GuestError, isLostConnection } from "./errors.ts";
 
 /** What can be asked twice with the effect of once. */
 const IDEMPOTENT = new Set([
@@ -36,6 +36,26 @@ export function limitHeaders(ms: number): Interceptor {
       clearTimeout(timer);
     }
   };
+}
+
+/**
+ * Tells `onDoubt` when a call is given up because nothing came in time: its connection may be one
+ * to a machine that is gone, and then whatever else goes over it would wait as long.
+ */
+export function doubtWhenLate(onDoubt: () => void): Interceptor {
+  return (next) => (request) => {
+    const { signal } = request;
+    const onAbort = () => {
+      if (isLate(signal.reason)) onDoubt();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    return next(request);
+  };
+}
+
+function isLate(reason: unknown): boolean {
+  if (reason instanceof GuestError) return reason.kind === "timeout";
+  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 }
 
 /** Asks once more, on a fresh connection, when that of an idempotent call was lost. */

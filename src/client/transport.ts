@@ -6,7 +6,7 @@ import {
   Http2SessionManager,
 } from "@connectrpc/connect-node";
 import { closeIdleSockets, openAgent } from "./http1-agent.ts";
-import { identify, limitHeaders, retryOnce } from "./interceptors.ts";
+import { doubtWhenLate, identify, limitHeaders, retryOnce } from "./interceptors.ts";
 
 /** How a guest is reached. */
 export interface TransportOptions {
@@ -25,11 +25,15 @@ interface Connections {
   closeIdle(): void;
   /** Closes all. */
   drop(): void;
+  /** Closes those whose peer does not answer at once. */
+  doubt(): void;
 }
 
 /** How often the peer of an open stream is asked whether it is there, and what it may take, in ms. */
 const PING_INTERVAL_MS = 15_000;
 const PING_TIMEOUT_MS = 10_000;
+/** The same for one that is in doubt, in ms. */
+const DOUBT_MS = 2_000;
 const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
 const STREAM_WINDOW_BYTES = 8 * 1024 * 1024;
 
@@ -42,7 +46,10 @@ export class Transports {
   readonly #connections: readonly Connections[];
 
   constructor(url: string, options: TransportOptions) {
-    const interceptors = [identify(options.headers), limitHeaders(options.headersMs)];
+    const doubt = doubtWhenLate(() => {
+      for (const connections of this.#connections) connections.doubt();
+    });
+    const interceptors = [identify(options.headers), limitHeaders(options.headersMs), doubt];
     const open = options.httpVersion === "2" ? overHttp2 : overHttp1;
     const unary = open(url, {
       interceptors: [...interceptors, retryOnce],
@@ -68,7 +75,7 @@ export class Transports {
 type CallOptions = Pick<ConnectTransportOptions, "interceptors" | "defaultTimeoutMs">;
 
 function overHttp2(url: string, options: CallOptions): Connections & { transport: Transport } {
-  const sessionManager = openSession(url);
+  const { manager: sessionManager, sessions } = openSession(url);
   const http = { baseUrl: url, httpVersion: "2" as const, sessionManager };
   return {
     transport: createConnectTransport({ ...http, ...options }),
@@ -76,6 +83,9 @@ function overHttp2(url: string, options: CallOptions): Connections & { transport
       if (sessionManager.state() === "idle") sessionManager.abort();
     },
     drop: () => sessionManager.abort(),
+    doubt: () => {
+      for (const session of sessions) verify(session);
+    },
   };
 }
 
@@ -86,10 +96,15 @@ function overHttp1(url: string, options: CallOptions): Connections & { transport
     transport: createConnectTransport({ ...http, ...options }),
     closeIdle: () => closeIdleSockets(agent),
     drop: () => agent.destroy(),
+    // A call has its connection for itself, and closes it when it is given up.
+    doubt: () => {},
   };
 }
 
-function openSession(url: string): Http2SessionManager {
+function openSession(url: string): {
+  manager: Http2SessionManager;
+  sessions: ReadonlySet<ClientHttp2Session>;
+} {
   const pings = {
     pingIntervalMs: PING_INTERVAL_MS,
     pingTimeoutMs: PING_TIMEOUT_MS,
@@ -97,18 +112,33 @@ function openSession(url: string): Http2SessionManager {
   };
   const settings = { initialWindowSize: STREAM_WINDOW_BYTES };
   const manager = new Http2SessionManager(url, pings, { settings });
-  const known = new WeakSet<ClientHttp2Session>();
+  const sessions = new Set<ClientHttp2Session>();
   const request = manager.request.bind(manager);
   manager.request = async (...args) => {
     const stream = await request(...args);
     const session = stream.session as ClientHttp2Session | undefined;
-    if (session !== undefined && !known.has(session)) {
-      known.add(session);
+    if (session !== undefined && !session.destroyed && !sessions.has(session)) {
+      sessions.add(session);
+      session.once("close", () => sessions.delete(session));
       // The manager takes its own listener off while the session can still fail.
       session.on("error", () => {});
-      if (!session.destroyed) session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+      session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     }
     return stream;
   };
-  return manager;
+  return { manager, sessions };
+}
+
+/** Asks the peer whether it is there, and destroys a session that does not answer. */
+function verify(session: ClientHttp2Session): void {
+  if (session.destroyed) return;
+  const late = () => session.destroy(new Error(`the guest did not answer within ${DOUBT_MS} ms`));
+  const timer = setTimeout(late, DOUBT_MS);
+  const answered = () => clearTimeout(timer);
+  session.once("close", answered);
+  // Without a word where the session ends first; a ping that cannot be sent is no answer.
+  session.ping(() => {
+    answered();
+    session.off("close", answered);
+  });
 }

@@ -3,6 +3,14 @@ import { AgentError, OffsetError } from "../errors.ts";
 
 /** The most input that may wait for one process; beyond it a write is refused. */
 const WAITING_BYTES = 64 * 1024 * 1024;
+/** The most writers whose offsets are remembered; the one that was silent longest is forgotten. */
+const WRITERS = 256;
+
+/** Where bytes belong: `offset` counts what `writer` has written, or all input when it is "". */
+export interface InputPlace {
+  offset: number;
+  writer: string;
+}
 
 interface Write {
   bytes: Uint8Array;
@@ -24,6 +32,8 @@ export class Input {
   #writtenBytes = 0;
   /** Bytes that were given offsets are not taken back: who counts them may have gone on. */
   #isCounted = false;
+  /** How many bytes were accepted of each writer that has a name. */
+  readonly #byWriter = new Map<string, number>();
   #failure: Error | undefined;
   #isClosing = false;
 
@@ -40,12 +50,13 @@ export class Input {
   }
 
   /**
-   * The same for bytes that belong at `offset`. Those that were accepted before are left out, and
-   * the promise resolves with the offset that follows once the machine has all of them. Throws
+   * The same for bytes that belong at `place`. Those that were accepted before are left out, and the
+   * promise resolves with the offset that follows once the machine has all of them. Throws
    * `OffsetError` when there would be a hole.
    */
-  async writeAt(offset: number, bytes: Uint8Array, signal: AbortSignal): Promise<number> {
-    const expected = this.#acceptedBytes;
+  async writeAt(place: InputPlace, bytes: Uint8Array, signal: AbortSignal): Promise<number> {
+    const { offset, writer } = place;
+    const expected = writer === "" ? this.#acceptedBytes : (this.#byWriter.get(writer) ?? 0);
     if (offset > expected) {
       const message = `the input has come to offset ${expected}: bytes for offset ${offset} would leave a hole`;
       throw new OffsetError(message, expected);
@@ -53,9 +64,29 @@ export class Input {
     this.#isCounted = true;
     const end = offset + bytes.length;
     const fresh = bytes.subarray(Math.min(bytes.length, expected - offset));
-    if (fresh.length > 0) await this.write(fresh, signal);
-    else if (this.#writtenBytes < end) await this.#whenWritten(signal);
+    if (fresh.length > 0) await this.#writeOf(writer, end, fresh, signal);
+    else if (this.#isUnwritten(place, bytes)) await this.#whenWritten(signal);
     return Math.max(end, expected);
+  }
+
+  #writeOf(writer: string, end: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    const before = this.#acceptedBytes;
+    const written = this.write(bytes, signal);
+    if (writer !== "" && this.#acceptedBytes > before) {
+      this.#byWriter.delete(writer);
+      this.#byWriter.set(writer, end);
+      const [oldest] = this.#byWriter.keys();
+      if (this.#byWriter.size > WRITERS && oldest !== undefined) this.#byWriter.delete(oldest);
+    }
+    return written;
+  }
+
+  /** Whether the machine may not have all of these bytes yet, which were accepted before. */
+  #isUnwritten({ offset, writer }: InputPlace, bytes: Uint8Array): boolean {
+    if (bytes.length === 0) return false;
+    // Where a writer's bytes lie among those of others is not known: all of them must be written.
+    const end = writer === "" ? offset + bytes.length : this.#acceptedBytes;
+    return this.#writtenBytes < end;
   }
 
   /**

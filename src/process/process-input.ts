@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { AgentError } from "../errors.ts";
 import { messageOf } from "../lib/error-text.ts";
 import { openDescriptor } from "../system/descriptors.ts";
-import { Input } from "./input.ts";
+import { Input, type InputPlace } from "./input.ts";
 import { type PtySize, resizePty } from "./pty.ts";
 
 /** What a process can be told: by its stdin or its terminal. */
@@ -27,13 +27,13 @@ export class ProcessInput {
   }
 
   /**
-   * Writes to stdin; resolves when the machine has taken it. With an offset, with the offset that
+   * Writes to stdin; resolves when the machine has taken it. With a place, with the offset that
    * comes next; throws `OffsetError` for one that would leave a hole.
    */
   async writeStdin(
     bytes: Uint8Array,
     signal: AbortSignal,
-    offset?: number,
+    place?: InputPlace,
   ): Promise<number | undefined> {
     if (this.#terminal !== undefined) {
       throw new AgentError(
@@ -42,18 +42,18 @@ export class ProcessInput {
       );
     }
     // What is repeated may have been written before stdin was closed.
-    const isClosed = this.#stdin?.isClosed === true && offset === undefined;
+    const isClosed = this.#stdin?.isClosed === true && place === undefined;
     if (this.#stdin === undefined || isClosed) {
       throw new AgentError("internal", "error writing to stdin: stdin not enabled or closed");
     }
-    return await this.#write(this.#stdin, "stdin", signal, { bytes, offset });
+    return await this.#write(this.#stdin, "stdin", signal, { bytes, place });
   }
 
   /** Writes to the terminal, as `writeStdin` does to stdin. */
   async writePty(
     bytes: Uint8Array,
     signal: AbortSignal,
-    offset?: number,
+    place?: InputPlace,
   ): Promise<number | undefined> {
     if (this.#terminal === undefined) {
       throw new AgentError(
@@ -61,7 +61,7 @@ export class ProcessInput {
         "error writing to tty: tty not assigned to process — input should be written to the stdin, not the tty",
       );
     }
-    return await this.#write(this.#terminal.input, "tty", signal, { bytes, offset });
+    return await this.#write(this.#terminal.input, "tty", signal, { bytes, place });
   }
 
   /** Gives the process end of file. Again, or without a stdin, it does nothing. */
@@ -104,10 +104,10 @@ export class ProcessInput {
     input: Input,
     what: string,
     signal: AbortSignal,
-    { bytes, offset }: { bytes: Uint8Array; offset: number | undefined },
+    { bytes, place }: { bytes: Uint8Array; place: InputPlace | undefined },
   ): Promise<number | undefined> {
     try {
-      if (offset !== undefined) return await input.writeAt(offset, bytes, signal);
+      if (place !== undefined) return await input.writeAt(place, bytes, signal);
       await input.write(bytes, signal);
       return undefined;
     } catch (cause) {

@@ -9,6 +9,7 @@ import {
 import { AgentError } from "../errors.ts";
 import type { Viewer } from "../process/fan-out.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
+import type { InputPlace } from "../process/input.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import { keepaliveEvent, toProcessEvent } from "./process-events.ts";
@@ -21,6 +22,9 @@ import {
   toSelector,
 } from "./process-follow.ts";
 import { toEndedInfo, toProcessInfo } from "./process-info.ts";
+
+/** The longest name of a writer. */
+const MOST_WRITER_CHARACTERS = 64;
 
 /** Speaks process.Process; decides nothing. */
 export function processService(parts: ProcessParts): ServiceImpl<typeof Process> {
@@ -47,9 +51,9 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       if (pty !== undefined) target.input.resize(toPtySize(pty));
       return {};
     },
-    async sendInput({ process, input, offset }, { signal }) {
+    async sendInput({ process, input, offset, writer }, { signal }) {
       const target = processes.get(toSelector(process));
-      const next = await write(target, { input, offset }, signal);
+      const next = await write(target, { input, offset, writer }, signal);
       return next === undefined ? {} : { nextOffset: BigInt(next) };
     },
     async streamInput(requests, { signal }) {
@@ -137,19 +141,31 @@ async function streamInput(
 /** Resolves with the offset that comes next when the bytes have one. */
 async function write(
   target: GuestProcess,
-  given: { input?: ProcessInput | undefined; offset?: bigint | undefined },
+  given: { input?: ProcessInput | undefined; offset?: bigint | undefined; writer: string },
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const offset = given.offset === undefined ? undefined : Number(given.offset);
+  const place = toInputPlace(given);
   const input = given.input?.input;
   switch (input?.case) {
     case "stdin":
-      return await target.input.writeStdin(input.value, signal, offset);
+      return await target.input.writeStdin(input.value, signal, place);
     case "pty":
-      return await target.input.writePty(input.value, signal, offset);
+      return await target.input.writePty(input.value, signal, place);
     default:
       throw new AgentError("unimplemented", "invalid input type <nil>: give stdin or pty");
   }
+}
+
+function toInputPlace(given: {
+  offset?: bigint | undefined;
+  writer: string;
+}): InputPlace | undefined {
+  const { offset, writer } = given;
+  if (writer.length > MOST_WRITER_CHARACTERS) {
+    const message = `writer: ${writer.length} characters are more than ${MOST_WRITER_CHARACTERS}`;
+    throw new AgentError("invalid", message);
+  }
+  return offset === undefined ? undefined : { offset: Number(offset), writer };
 }
 
 function toSignalName(signal: Signal): "SIGTERM" | "SIGKILL" {

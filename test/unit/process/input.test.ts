@@ -24,11 +24,11 @@ function input(): { input: Input; written: () => string; read: () => void } {
 
 test("what overlaps is written once", async () => {
   const { input: stdin, written, read } = input();
-  const first = stdin.writeAt(0, Buffer.from("abc"), signal);
+  const first = stdin.writeAt({ offset: 0, writer: "" }, Buffer.from("abc"), signal);
   read();
   await first;
 
-  const second = stdin.writeAt(1, Buffer.from("bcde"), signal);
+  const second = stdin.writeAt({ offset: 1, writer: "" }, Buffer.from("bcde"), signal);
   read();
 
   expect(await second).toBe(5);
@@ -38,8 +38,12 @@ test("what overlaps is written once", async () => {
 test("a repeated write is answered when the first has been taken", async () => {
   const { input: stdin, written, read } = input();
   const done: string[] = [];
-  const first = stdin.writeAt(0, Buffer.from("ab"), signal).then(() => done.push("first"));
-  const repeated = stdin.writeAt(0, Buffer.from("ab"), signal).then(() => done.push("repeated"));
+  const first = stdin
+    .writeAt({ offset: 0, writer: "" }, Buffer.from("ab"), signal)
+    .then(() => done.push("first"));
+  const repeated = stdin
+    .writeAt({ offset: 0, writer: "" }, Buffer.from("ab"), signal)
+    .then(() => done.push("repeated"));
   await new Promise((resolve) => setImmediate(resolve));
   expect(done).toEqual([]);
 
@@ -52,13 +56,13 @@ test("a repeated write is answered when the first has been taken", async () => {
 
 test("an aborted write with an offset stays, so that its repetition is left out", async () => {
   const { input: stdin, written, read } = input();
-  const first = stdin.writeAt(0, Buffer.from("a"), signal);
+  const first = stdin.writeAt({ offset: 0, writer: "" }, Buffer.from("a"), signal);
   const leave = new AbortController();
-  const aborted = stdin.writeAt(1, Buffer.from("b"), leave.signal);
+  const aborted = stdin.writeAt({ offset: 1, writer: "" }, Buffer.from("b"), leave.signal);
   leave.abort();
   await expect(aborted).rejects.toThrow("aborted");
 
-  const repeated = stdin.writeAt(1, Buffer.from("bc"), signal);
+  const repeated = stdin.writeAt({ offset: 1, writer: "" }, Buffer.from("bc"), signal);
   for (const _ of "abc") {
     read();
     await new Promise((resolve) => setImmediate(resolve));
@@ -71,11 +75,45 @@ test("an aborted write with an offset stays, so that its repetition is left out"
 
 test("a hole is refused with the offset that is expected", async () => {
   const { input: stdin, read } = input();
-  const first = stdin.writeAt(0, Buffer.from("abc"), signal);
+  const first = stdin.writeAt({ offset: 0, writer: "" }, Buffer.from("abc"), signal);
   read();
   await first;
 
-  const writing = stdin.writeAt(4, Buffer.from("e"), signal);
+  const writing = stdin.writeAt({ offset: 4, writer: "" }, Buffer.from("e"), signal);
 
   await expect(writing).rejects.toMatchObject({ code: "out-of-range", expected: 3 });
+});
+
+test("each writer counts its own bytes, and what it repeats is left out", async () => {
+  const { input: stdin, written, read } = input();
+  const write = async (writer: string, offset: number, text: string) => {
+    const writing = stdin.writeAt({ offset, writer }, Buffer.from(text), signal);
+    read();
+    return await writing;
+  };
+  await write("one", 0, "ab");
+  await write("two", 0, "xyz");
+
+  expect(await write("one", 1, "bc")).toBe(3);
+  expect(await write("two", 0, "xyz")).toBe(3);
+  expect(await write("two", 0, ""), "where it is").toBe(3);
+  expect(written()).toBe("abxyzc");
+  await expect(write("one", 4, "e")).rejects.toMatchObject({ expected: 3 });
+});
+
+test("the writer that was silent longest is forgotten beyond 256 of them", async () => {
+  const { input: stdin, read } = input();
+  for (let number = 0; number <= 256; number++) {
+    const writing = stdin.writeAt(
+      { offset: 0, writer: `writer ${number}` },
+      Buffer.from("a"),
+      signal,
+    );
+    read();
+    await writing;
+  }
+
+  const place = (number: number) => ({ offset: 0, writer: `writer ${number}` });
+  expect(await stdin.writeAt(place(0), Buffer.alloc(0), signal)).toBe(0);
+  expect(await stdin.writeAt(place(1), Buffer.alloc(0), signal)).toBe(1);
 });

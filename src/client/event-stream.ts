@@ -1,0 +1,47 @@
+import { GuestError } from "./errors.ts";
+import { anySignal } from "./patience.ts";
+
+/** How a stream is opened. */
+export interface StreamOptions {
+  /** Ends it. */
+  signal: AbortSignal;
+  /** How long nothing may come before it counts as cut, in ms. The guest must send signs of life. */
+  stallMs: number;
+}
+
+/** One stream of a guest, watched for its stand-still. Closing it is up to who opened it. */
+export class EventStream<T> {
+  readonly #events: AsyncIterator<T>;
+  readonly #own = new AbortController();
+  readonly #stallMs: number;
+  #stalled: GuestError | undefined;
+
+  constructor(open: (signal: AbortSignal) => AsyncIterable<T>, options: StreamOptions) {
+    this.#stallMs = options.stallMs;
+    this.#events = open(anySignal(this.#own.signal, options.signal))[Symbol.asyncIterator]();
+  }
+
+  /** What comes next. Rejects when nothing does, in time or any more. */
+  async next(): Promise<T> {
+    const timer = setTimeout(() => this.#stall(), this.#stallMs);
+    try {
+      const { done, value } = await this.#events.next();
+      if (done !== true) return value;
+    } catch (reason) {
+      throw this.#stalled ?? reason;
+    } finally {
+      clearTimeout(timer);
+    }
+    throw new GuestError("unreachable", "the stream ended before its end was told");
+  }
+
+  /** Ends it; what waits for it rejects. */
+  close(): void {
+    this.#own.abort();
+  }
+
+  #stall(): void {
+    this.#stalled = new GuestError("timeout", `nothing came for ${this.#stallMs} ms`);
+    this.#own.abort(this.#stalled);
+  }
+}
