@@ -74,6 +74,8 @@ export interface AgentConfig {
   sniffTimeoutMs: number;
   /** The thaw-spawn binary. Default: beside the bundle, or the checkout's own. */
   spawnHelper: string;
+  /** The built web terminal. Default: beside the bundle, or the checkout's own. */
+  webDir: string;
   /** The PATH of every program. Default: the agent's own. */
   searchPath: string;
   /** The soft limit of open files of every program; `undefined` leaves the agent's own. */
@@ -109,6 +111,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     forwardAddress: "169.254.0.21",
     sniffTimeoutMs: 10_000,
     spawnHelper: spawnHelperPath(),
+    webDir: webDirPath(),
     searchPath:
       process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     softFileLimit: VARIABLES.softFileLimit(),
@@ -122,4 +125,11 @@ function spawnHelperPath(): string {
   const beside = join(import.meta.dirname, "thaw-spawn");
   if (existsSync(beside)) return beside;
   return join(import.meta.dirname, "..", "native", `linux-${process.arch}`, "thaw-spawn");
+}
+
+/** Where the page is: the build's, beside the bundle or seen from the sources. */
+function webDirPath(): string {
+  const beside = join(import.meta.dirname, "web");
+  const isBuilt = existsSync(join(beside, "files.json"));
+  return isBuilt ? beside : join(import.meta.dirname, "..", "dist", "web");
 }
