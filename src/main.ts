@@ -1,3 +1,5 @@
+// oxlint-disable-next-line no-unassigned-import -- it has to come before the codecs
+import "./lib/native-base64.ts";
 import { basename } from "node:path";
 import { envdUsage, parseEnvd } from "./cli/envd.ts";
 import { runAgent, StartError } from "./cli/run-agent.ts";

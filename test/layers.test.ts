@@ -96,7 +96,7 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ["node:"],
   },
   "main.ts": {
-    rooms: ["cli", "config.ts", "log.ts"],
+    rooms: ["cli", "config.ts", "lib", "log.ts"],
     packages: ["node:"],
   },
 };
