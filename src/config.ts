@@ -47,6 +47,11 @@ export interface AgentConfig {
   noCgroups: boolean;
   /** How long a stream's peer may make no progress at all, in ms. Default 10,000. */
   stallTimeoutMs: number;
+  /**
+   * The most a peer is waited for that can read behind a large receive window without showing it,
+   * in ms. Default 300,000; `stallTimeoutMs` when that is not its default.
+   */
+  largeWindowStallMs: number | undefined;
   /** The metadata service. Default http://169.254.169.254. */
   metadataUrl: string;
   /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
@@ -86,6 +91,18 @@ export interface AgentConfig {
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
 
+const STALL_TIMEOUT_MS = 10_000;
+const LARGE_WINDOW_STALL_MS = 300_000;
+
+/** For how long the peers of a stream are waited for. */
+export function stallTimesOf({ stallTimeoutMs, largeWindowStallMs }: AgentConfig): {
+  stallMs: number;
+  largeWindowMs: number;
+} {
+  const usualMs = stallTimeoutMs === STALL_TIMEOUT_MS ? LARGE_WINDOW_STALL_MS : stallTimeoutMs;
+  return { stallMs: stallTimeoutMs, largeWindowMs: largeWindowStallMs ?? usualMs };
+}
+
 /** The defaults for `persona` and `dialect`. */
 export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"): AgentConfig {
   return {
@@ -98,7 +115,8 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     isNotFc: persona === "thaw",
     cgroupRoot: "/sys/fs/cgroup",
     noCgroups: false,
-    stallTimeoutMs: 10_000,
+    stallTimeoutMs: STALL_TIMEOUT_MS,
+    largeWindowStallMs: undefined,
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
     generationDir: "/run/thaw",
