@@ -68,6 +68,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
+  const common = { settings, users, stalls, log };
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
@@ -83,17 +84,11 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
       services: createServices(processParts, filesystem, snapshots),
-      settings,
-      users,
       shutdown: shutdown.signal,
-      stalls,
-      log,
+      ...common,
     }),
     admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),
-    settings,
-    users,
-    stalls,
-    log,
+    ...common,
   });
   const closeRest = (graceMs: number) =>
     Promise.all([processes.close(graceMs), snapshots.close(), control.close()]);

@@ -49,7 +49,7 @@ export interface AgentConfig {
   stallTimeoutMs: number;
   /**
    * The most a peer is waited for that can read behind a large receive window without showing it,
-   * in ms. Default 300,000; `stallTimeoutMs` when that is not its default.
+   * in ms. Default 420,000; `stallTimeoutMs` when that is not its default.
    */
   largeWindowStallMs: number | undefined;
   /** The metadata service. Default http://169.254.169.254. */
@@ -92,7 +92,7 @@ export interface AgentConfig {
 }
 
 const STALL_TIMEOUT_MS = 10_000;
-const LARGE_WINDOW_STALL_MS = 300_000;
+const LARGE_WINDOW_STALL_MS = 420_000;
 
 /** For how long the peers of a stream are waited for. */
 export function stallTimesOf({ stallTimeoutMs, largeWindowStallMs }: AgentConfig): {

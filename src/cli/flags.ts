@@ -30,7 +30,7 @@ const SHARED: readonly Flag[] = [
     name: "stall-patience",
     kind: "text",
     value: "TIME",
-    help: "the same behind large windows (5m)",
+    help: "the same behind large windows (7m)",
   },
   { name: "no-heal", kind: "bool", help: "leave what a restore breaks as it is, to see it" },
   {
