@@ -1,15 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { AgentError } from "../errors.ts";
 import { type Endpoint, type HttpCall, HttpError, sendError } from "../http/endpoint.ts";
-import { isPageRequest } from "../http/page.ts";
 import { refuse } from "../http/refuse.ts";
 import { type Caller, callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
-import type { StallWatch } from "../net/progress.ts";
-import { badStallHeader } from "../net/stall-header.ts";
-import { watchBody } from "../net/watch-request.ts";
-import { watchEnd } from "../net/watch-response.ts";
 import type { Users } from "../system/users.ts";
 import { type Admission, basicUser } from "./admission.ts";
 import { answerCors } from "./cors.ts";
@@ -33,8 +28,6 @@ export interface RouterParts {
   admission: Admission;
   settings: Settings;
   users: Users;
-  /** Finds peers that stop in the middle of a body or of an answer. */
-  stalls: StallWatch;
   log: Logger;
 }
 
@@ -62,11 +55,9 @@ export class Router {
 
   #route(request: IncomingMessage, response: ServerResponse): void {
     const { path, query } = targetOf(request);
-    const isPage = isPageRequest(request, path);
-    if (!isPage) this.#parts.admission.checkOrigin(request);
+    this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
-    if (!isPage) this.#parts.admission.checkToken(request, path);
-    this.#watch(request, response);
+    this.#parts.admission.checkToken(request, path);
     const kind = this.#parts.rpcPaths.get(path);
     if (kind !== undefined) {
       checkMediaType(request, response, kind);
@@ -80,13 +71,6 @@ export class Router {
     endpoint(request, response, call).catch((reason: unknown) =>
       this.#fail(request, response, reason),
     );
-  }
-
-  #watch(request: IncomingMessage, response: ServerResponse): void {
-    const complaint = badStallHeader(request.headers);
-    if (complaint !== undefined) throw new HttpError(400, complaint, "rpc");
-    watchBody(request, response, this.#parts.stalls);
-    watchEnd(response, this.#parts.stalls);
   }
 
   #routeRpc(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {

@@ -10,7 +10,6 @@ import type { Watchers } from "../filesystem/watchers.ts";
 import type { Users } from "../system/users.ts";
 import { callerKey } from "./caller-key.ts";
 import { entryWriter } from "./filesystem-entry.ts";
-import { readMethods } from "./filesystem-read.ts";
 import { uploadMethods } from "./filesystem-upload.ts";
 import { watchMethods } from "./filesystem-watch.ts";
 import { pathOf } from "./path-of.ts";
@@ -56,6 +55,5 @@ export function filesystemService({
     },
     ...watchMethods(watchers),
     ...uploadMethods(uploads),
-    ...readMethods(users),
   } as Partial<ServiceImpl<typeof Filesystem>> as ServiceImpl<typeof Filesystem>;
 }

@@ -100,7 +100,6 @@ describe("thaw serve", () => {
       cgroupRoot: "/cg",
       noCgroups: true,
       stallTimeoutMs: 500,
-      largeWindowStallMs: 500,
       initialCommand: "echo",
       logLevel: "debug",
     });
