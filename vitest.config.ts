@@ -25,7 +25,6 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
-      project("cli", ["test/cli/**/*.test.ts"], 60_000),
       project("clients", ["test/clients/**/*.test.ts"], 60_000),
     ],
   },

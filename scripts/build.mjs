@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { buildWeb } from "./build-web.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -36,6 +37,7 @@ place("koffi.node", readFileSync(nativeKoffi()));
 place("thaw-spawn", readFileSync(join(root, `native/linux-${arch}/thaw-spawn`)), 0o755);
 place("thaw", launcher.replace("@ARCH@", arch), 0o755);
 compileInto("thaw.cache");
+await buildWeb(root, join(dist, "web"));
 
 /** Replaces a file whole: an agent that runs from here may have the old one open or mapped. */
 function place(name, content, mode = 0o644) {

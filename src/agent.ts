@@ -71,6 +71,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     endpoints: endpoints({
       version: ENVD_VERSION,
       dialect: config.dialect,
+      webDir: config.webDir,
       settings,
       ...control,
       snapshots: snapshots.lifecycle,

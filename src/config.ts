@@ -17,16 +17,10 @@ export const COMMIT = typeof BUILD === "undefined" ? "unknown" : BUILD.commit;
 export const VARIABLES = {
   /** The name the launcher was called by. */
   calledAs: () => process.env["THAW_CALLED_AS"] || undefined,
-  /** The access token, served and sent, where the command line would show it to everybody. */
+  /** The token of `thaw serve`, where the command line would show it to everybody. */
   token: () => process.env["THAW_TOKEN"] || undefined,
   /** The dialect, for images whose start line takes no flag. */
   dialect: () => process.env["THAW_DIALECT"] || undefined,
-  /** Where the command line on the host finds its targets. */
-  configFile: () => process.env["THAW_CONFIG"] || undefined,
-  /** The terminal of who calls, as programs in the guest are to know it. */
-  terminal: () => process.env["TERM"] || undefined,
-  /** Whether texts are to have no colours (https://no-color.org). */
-  isColourless: () => Boolean(process.env["NO_COLOR"]),
   /** The launcher's soft limit of open files, which Node raises for itself. */
   softFileLimit: () => Number(process.env["THAW_SOFT_FILE_LIMIT"]) || undefined,
 };
@@ -80,6 +74,8 @@ export interface AgentConfig {
   sniffTimeoutMs: number;
   /** The thaw-spawn binary. Default: beside the bundle, or the checkout's own. */
   spawnHelper: string;
+  /** The built web terminal. Default: beside the bundle, or the checkout's own. */
+  webDir: string;
   /** The PATH of every program. Default: the agent's own. */
   searchPath: string;
   /** The soft limit of open files of every program; `undefined` leaves the agent's own. */
@@ -115,6 +111,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     forwardAddress: "169.254.0.21",
     sniffTimeoutMs: 10_000,
     spawnHelper: spawnHelperPath(),
+    webDir: webDirPath(),
     searchPath:
       process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     softFileLimit: VARIABLES.softFileLimit(),
@@ -128,4 +125,11 @@ function spawnHelperPath(): string {
   const beside = join(import.meta.dirname, "thaw-spawn");
   if (existsSync(beside)) return beside;
   return join(import.meta.dirname, "..", "native", `linux-${process.arch}`, "thaw-spawn");
+}
+
+/** Where the page is: the build's, beside the bundle or seen from the sources. */
+function webDirPath(): string {
+  const beside = join(import.meta.dirname, "web");
+  const isBuilt = existsSync(join(beside, "files.json"));
+  return isBuilt ? beside : join(import.meta.dirname, "..", "dist", "web");
 }

@@ -77,12 +77,26 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     rooms: ["lib", "gen"],
     packages: ["node:", "@bufbuild/protobuf", "@connectrpc/connect", "@connectrpc/connect-node"],
   },
+  web: {
+    rooms: ["client", "gen"],
+    packages: [
+      "@bufbuild/protobuf",
+      "@connectrpc/connect",
+      "@connectrpc/connect-web",
+      "@noble/hashes",
+      "@xterm/addon-fit",
+      "@xterm/addon-search",
+      "@xterm/addon-unicode11",
+      "@xterm/addon-web-links",
+      "@xterm/xterm",
+    ],
+  },
   cli: {
-    rooms: ["agent.ts", "client", "config.ts", "log.ts", "system", "lib", "gen"],
-    packages: ["node:", "@bufbuild/protobuf", "commander"],
+    rooms: ["agent.ts", "client", "config.ts", "log.ts", "system"],
+    packages: ["node:"],
   },
   "main.ts": {
-    rooms: ["cli", "config.ts", "log.ts"],
+    rooms: ["cli", "config.ts", "lib", "log.ts"],
     packages: ["node:"],
   },
 };
@@ -93,8 +107,8 @@ const ONLY_IN: Record<string, string[]> = {
   "@fastify/busboy": ["src/http/multipart.ts"],
   // One serves, the other calls.
   "@connectrpc/connect-node": ["src/client/transport.ts", "src/rpc/adapter.ts"],
+  "@connectrpc/connect-web": ["src/web/link.ts"],
   pino: ["src/log.ts"],
-  commander: ["src/cli/host.ts"],
 };
 
 /**
@@ -169,6 +183,36 @@ describe("a room", () => {
 
     expect(strays).toEqual([]);
   });
+});
+
+/** Files of the client that a browser runs as well: what the page imports of it, and so on. */
+const inBrowsers = (from: string[]): string[] => {
+  const found = new Set<string>();
+  const visit = (path: string) => {
+    if (found.has(path)) return;
+    found.add(path);
+    const { imports = [] } = sources.find((source) => source.path === path) ?? {};
+    for (const one of imports) {
+      if (one.from.startsWith(".") && one.from.endsWith(".ts")) {
+        visit(normalize(join(dirname(path), one.from)));
+      }
+    }
+  };
+  for (const path of from) visit(path);
+  return [...found];
+};
+
+test("what the page imports, and what that imports, is free of Node", () => {
+  const pages = sources.filter(({ room }) => room === "web").map(({ path }) => path);
+  const reached = inBrowsers(pages);
+  const strays = sources
+    .filter(({ path }) => reached.includes(path))
+    .filter(({ imports }) =>
+      imports.some(({ from }) => from.startsWith("node:") || packageOf(from).endsWith("-node")),
+    );
+
+  expect(reached).toContain("src/client/process.ts");
+  expect(strays.map(({ path }) => path)).toEqual([]);
 });
 
 test.for(Object.entries(ONLY_IN))("%s is known to %s alone", ([name, owners]) => {

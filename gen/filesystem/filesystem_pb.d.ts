@@ -735,6 +735,14 @@ export declare type ReadFileRequest = Message<"filesystem.ReadFileRequest"> & {
    * @generated from field: string version = 5;
    */
   version: string;
+
+  /**
+   * Where the bytes begin that the checksum at the end is of, at most `offset`: those before `offset`
+   * are read for it and not sent. So who goes on with a file can check all of it. Absent: `offset`.
+   *
+   * @generated from field: optional uint64 sum_from = 6;
+   */
+  sumFrom?: bigint | undefined;
 };
 
 /**
@@ -821,14 +829,14 @@ export declare const ReadFileResponse_StartSchema: GenMessage<ReadFileResponse_S
  */
 export declare type ReadFileResponse_End = Message<"filesystem.ReadFileResponse.End"> & {
   /**
-   * SHA-256 of the bytes that were sent.
+   * SHA-256 of the bytes that were sent, and of those from `sum_from` on.
    *
    * @generated from field: bytes sha256 = 1;
    */
   sha256: Uint8Array;
 
   /**
-   * How many they were.
+   * How many were sent.
    *
    * @generated from field: uint64 bytes = 2;
    */

@@ -94,9 +94,10 @@ const BROKEN = new Set([Code.Unavailable, Code.Canceled, Code.DeadlineExceeded])
  */
 export function isCut(reason: unknown): boolean {
   if (reason instanceof GuestError) return reason.isRetryable;
-  const error = ConnectError.from(reason);
+  // What a page's network failures are; anything else has failed on this side.
+  if (!(reason instanceof ConnectError)) return reason instanceof TypeError;
   // What was answered carries the headers of the answer; what the client makes up carries none.
-  return BROKEN.has(error.code) || [...error.metadata].length === 0;
+  return BROKEN.has(reason.code) || [...reason.metadata].length === 0;
 }
 
 /** What a call was cut by. */
@@ -111,7 +112,10 @@ export function toGuestError(reason: unknown): GuestError {
   if (reason instanceof GuestError) return reason;
   const error = ConnectError.from(reason);
   const unnamed = isLostConnection(reason) ? "unreachable" : "failed";
-  return new GuestError(KINDS[error.code] ?? unnamed, error.rawMessage, { cause: reason });
+  // Said by a guest it means that something has changed meanwhile.
+  const isRefusal = error.code === Code.Aborted && !isCut(reason);
+  const kind = isRefusal ? "wrong-state" : (KINDS[error.code] ?? unnamed);
+  return new GuestError(kind, error.rawMessage, { cause: reason });
 }
 
 /** Runs `call` and gives what it fails with as a `GuestError`. */

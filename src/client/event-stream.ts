@@ -23,16 +23,27 @@ export class EventStream<T> {
 
   /** What comes next. Rejects when nothing does, in time or any more. */
   async next(): Promise<T> {
+    const result = await this.#pull();
+    if (result.done !== true) return result.value;
+    throw new GuestError("unreachable", "the stream ended before its end was told");
+  }
+
+  /** Resolves when the guest has ended it, whatever still comes. */
+  async ended(): Promise<void> {
+    while ((await this.#pull()).done !== true) {
+      // A sign of life.
+    }
+  }
+
+  async #pull(): Promise<IteratorResult<T, unknown>> {
     const timer = setTimeout(() => this.#stall(), this.#stallMs);
     try {
-      const { done, value } = await this.#events.next();
-      if (done !== true) return value;
+      return await this.#events.next();
     } catch (reason) {
       throw this.#stalled ?? reason;
     } finally {
       clearTimeout(timer);
     }
-    throw new GuestError("unreachable", "the stream ended before its end was told");
   }
 
   /** Ends it; what waits for it rejects. */

@@ -1,7 +1,14 @@
+import { createHash } from "node:crypto";
 import type { Client } from "@connectrpc/connect";
 import type { EntryInfo, Filesystem } from "../../gen/filesystem/filesystem_pb.js";
+import { DirectoryWatch, type WatchOptions } from "./directory-watch.ts";
+import { Download, type Downloaded, type DownloadOptions } from "./download.ts";
 import { asGuestError, GuestError } from "./errors.ts";
+import type { PatienceOptions } from "./patience.ts";
 import type { PlainAnswer, PlainHttp } from "./plain-http.ts";
+import { type TreePath, Trees } from "./trees.ts";
+import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
+import { openSource, type UploadContent } from "./upload-sources.ts";
 
 const KINDS: Record<number, GuestError["kind"]> = {
   400: "invalid",
@@ -11,16 +18,66 @@ const KINDS: Record<number, GuestError["kind"]> = {
   507: "exhausted",
 };
 
+/** What the guest's files are reached by. */
+export interface FilesParts {
+  unary: Client<typeof Filesystem>;
+  streaming: Client<typeof Filesystem>;
+  plain: PlainHttp;
+  headersMs: number;
+  /** Whether calls can stream what they send: proxies may hold it back over HTTP/1. */
+  canStreamUp: boolean;
+}
+
 /** The guest's files. Paths that are not absolute begin at the user's home. */
 export class GuestFiles {
   readonly #client: Client<typeof Filesystem>;
+  readonly #parts: FilesParts;
   readonly #plain: PlainHttp;
   readonly #headersMs: number;
+  readonly #trees: Trees;
 
-  constructor(client: Client<typeof Filesystem>, plain: PlainHttp, headersMs: number) {
-    this.#client = client;
-    this.#plain = plain;
-    this.#headersMs = headersMs;
+  constructor(parts: FilesParts) {
+    this.#parts = parts;
+    this.#client = parts.unary;
+    this.#plain = parts.plain;
+    this.#headersMs = parts.headersMs;
+    this.#trees = new Trees(parts.streaming);
+  }
+
+  /**
+   * Gives a file of the guest this content: a local file's, bytes, or what `content()` yields, which
+   * is read from the beginning again after a cut. Goes on by itself when it is cut off; the file is
+   * the old one or the new one, checked by its SHA-256.
+   */
+  async upload(
+    content: UploadContent,
+    path: string,
+    options: UploadOptions = {},
+  ): Promise<Uploaded> {
+    options.signal?.throwIfAborted();
+    const { unary, streaming, canStreamUp } = this.#parts;
+    await using source = await openSource(content);
+    return await upload({
+      ...options,
+      unary,
+      streaming: canStreamUp ? streaming : undefined,
+      path,
+      source,
+      hasher: createHash("sha256"),
+    });
+  }
+
+  /**
+   * Brings a file of the guest to a local path. Goes on by itself when it is cut off, and where an
+   * earlier run of the same version was left: a part waits beside the place. It is put there when its
+   * SHA-256 is right.
+   */
+  async download(
+    path: string,
+    localPath: string,
+    options: DownloadOptions = {},
+  ): Promise<Downloaded> {
+    return await new Download(this.#parts.streaming, path, localPath, options).run();
   }
 
   /** The whole content of a file. */
@@ -52,6 +109,52 @@ export class GuestFiles {
     const { entry } = await asGuestError(() => this.#client.stat({ path }));
     if (entry === undefined) throw new GuestError("failed", `${path}: the guest told nothing`);
     return entry;
+  }
+
+  /** Makes a directory and its missing parents. Throws `already-exists`. */
+  async makeDir(path: string): Promise<void> {
+    await asGuestError(() => this.#client.makeDir({ path }));
+  }
+
+  /** Renames a path, replacing a file or an empty directory at the destination. */
+  async move(source: string, destination: string): Promise<void> {
+    await asGuestError(() => this.#client.move({ source, destination }));
+  }
+
+  /** All that is below a directory, parents before children; `withSha256` has every file read. */
+  listTree(
+    path: string,
+    { withSha256 = false, ...options }: PatienceOptions & { withSha256?: boolean } = {},
+  ): Promise<TreePath[]> {
+    return this.#trees.list(path, withSha256, options);
+  }
+
+  /**
+   * A directory as a tar stream, or of it what `include` names. Throws `unreachable` when it is cut
+   * off: it is not resumed. The generator returns what could not be read, with the reason.
+   */
+  readTree(
+    path: string,
+    { include = [], signal }: { include?: readonly string[]; signal?: AbortSignal } = {},
+  ): AsyncGenerator<Uint8Array, string[]> {
+    return this.#trees.read(path, include, signal);
+  }
+
+  /**
+   * Unpacks a tar stream into a directory, which is made when it is missing. `keepOwners`: entries
+   * keep their numeric owners. Not resumed; each file is the old one or the new one all the same.
+   */
+  writeTree(
+    path: string,
+    tar: AsyncIterable<Uint8Array>,
+    { keepOwners = false, signal }: { keepOwners?: boolean; signal?: AbortSignal } = {},
+  ): Promise<{ entries: number; bytes: number }> {
+    return this.#trees.write(path, tar, { keepOwners, signal });
+  }
+
+  /** Watches a directory from now on, across cuts. Resolves once the watch is armed. */
+  watch(path: string, options: WatchOptions = {}): Promise<DirectoryWatch> {
+    return DirectoryWatch.begin(this.#parts.streaming, path, options);
   }
 
   /** Removes what is at a path, directories with all that is in them. */

@@ -1,12 +1,14 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { Filesystem } from "../../gen/filesystem/filesystem_pb.js";
+import { Ports } from "../../gen/ports/ports_pb.js";
 import { Process } from "../../gen/process/process_pb.js";
 import { Snapshot } from "../../gen/snapshot/snapshot_pb.js";
 import { sleep } from "../lib/sleep.ts";
 import { GuestError } from "./errors.ts";
 import { GuestFiles } from "./files.ts";
 import { type PlainAnswer, PlainHttp } from "./plain-http.ts";
+import { GuestPorts } from "./ports.ts";
 import { GuestProcesses } from "./process.ts";
 import { GuestSnapshots } from "./snapshot.ts";
 import { Transports } from "./transport.ts";
@@ -40,6 +42,7 @@ export class Guest implements Disposable {
   readonly url: string;
   readonly process: GuestProcesses;
   readonly files: GuestFiles;
+  readonly ports: GuestPorts;
   readonly snapshot: GuestSnapshots;
   readonly #transports: Transports;
   readonly #plain: PlainHttp;
@@ -58,7 +61,14 @@ export class Guest implements Disposable {
     const streaming = <S extends DescService>(service: S): Client<S> =>
       createClient(service, this.#transports.streaming);
     this.process = new GuestProcesses(unary(Process), streaming(Process));
-    this.files = new GuestFiles(unary(Filesystem), this.#plain, headersMs);
+    this.files = new GuestFiles({
+      unary: unary(Filesystem),
+      streaming: streaming(Filesystem),
+      plain: this.#plain,
+      headersMs,
+      canStreamUp: httpVersion === "2",
+    });
+    this.ports = new GuestPorts(unary(Ports), streaming(Ports));
     this.snapshot = new GuestSnapshots({
       unary: unary(Snapshot),
       streaming: streaming(Snapshot),

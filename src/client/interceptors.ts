@@ -20,9 +20,13 @@ export function identify(headers: Readonly<Record<string, string>>): Interceptor
   };
 }
 
-/** Fails a call whose answer has not begun after `ms`, as `deadline_exceeded`. */
+/**
+ * Fails a call whose answer has not begun after `ms`, as `deadline_exceeded`; but for one that sends a
+ * stream and is answered at its end.
+ */
 export function limitHeaders(ms: number): Interceptor {
   return (next) => async (request) => {
+    if (request.method.methodKind === "client_streaming") return await next(request);
     const limit = new AbortController();
     const message = `the guest did not begin to answer within ${ms} ms`;
     const reason = new ConnectError(message, Code.DeadlineExceeded);

@@ -16,6 +16,7 @@ import { fsfreeze, fsthaw } from "./fsfreeze.ts";
 import { health } from "./health.ts";
 import { init } from "./init.ts";
 import { metrics } from "./metrics.ts";
+import { pageEndpoints } from "./page.ts";
 import type { GuardResponse } from "./response-body.ts";
 import { snapshotPrepare } from "./snapshot-prepare.ts";
 import { upgrade } from "./upgrade.ts";
@@ -32,6 +33,8 @@ export interface EndpointParts {
   metrics: Metrics;
   freezer: WorkloadFreezer;
   fileSystem: FileSystemFreeze;
+  /** Where the built web terminal lies. */
+  webDir: string;
   /** Ends answers that their client has stopped to read. */
   guard?: GuardResponse;
   /** Told the path of an uploaded file whose filesystem keeps no metadata. */
@@ -49,6 +52,7 @@ export function endpoints(parts: EndpointParts): Map<string, Endpoint> {
     ["POST /files", writeFiles(parts)],
     ["POST /files/compose", composeFiles(parts)],
     ["POST /snapshot/prepare", snapshotPrepare(parts)],
+    ...pageEndpoints(parts.webDir),
     ...(parts.dialect === "wrenn" ? [] : e2bOnly(parts)),
   ]);
 }

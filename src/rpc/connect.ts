@@ -17,6 +17,7 @@ import { errorInterceptor } from "./errors.ts";
 import type { MethodKind } from "./media-types.ts";
 import { MESSAGE_BYTES } from "./process-stream.ts";
 import { registerReflection } from "./reflection.ts";
+import { leaveBulkUncompressed } from "./uncompressed.ts";
 
 /** What the RPCs are served with. */
 export interface ConnectParts {
@@ -61,6 +62,7 @@ export function serveConnect(parts: ConnectParts): {
   return {
     rpc: (request, response) => {
       shortenDeadline(request);
+      leaveBulkUncompressed(request);
       wakeWhenGone(response);
       if (request.url === FORWARD) carryBytes(request);
       else cutWhenStalled(response, stalls);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { AgentError } from "../errors.ts";
 import { type Endpoint, type HttpCall, HttpError, sendError } from "../http/endpoint.ts";
+import { isPageRequest } from "../http/page.ts";
 import { refuse } from "../http/refuse.ts";
 import { type Caller, callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
@@ -55,9 +56,10 @@ export class Router {
 
   #route(request: IncomingMessage, response: ServerResponse): void {
     const { path, query } = targetOf(request);
-    this.#parts.admission.checkOrigin(request);
+    const isPage = isPageRequest(request, path);
+    if (!isPage) this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
-    this.#parts.admission.checkToken(request, path);
+    if (!isPage) this.#parts.admission.checkToken(request, path);
     const kind = this.#parts.rpcPaths.get(path);
     if (kind !== undefined) {
       checkMediaType(request, response, kind);

@@ -1,0 +1,238 @@
+import type { Transport } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import type { IDisposable, ITerminalAddon, Terminal } from "@xterm/xterm";
+import { Process } from "../../gen/process/process_pb.js";
+import { type GuestError, type Offsets, toGuestError } from "../client/errors.ts";
+import type { GuestProcess } from "../client/guest-process.ts";
+import { GuestProcesses, type StartOptions } from "../client/process.ts";
+import type { End } from "../client/process-end.ts";
+import type { ProcessOutput } from "../client/process-follow.ts";
+import { isReply } from "./replies.ts";
+import { Typing } from "./typing.ts";
+
+/** How much output may be under way to the terminal, in bytes. So long does a key's effect wait. */
+const WINDOW_BYTES = 128 * 1024;
+/** How much the terminal has shown before the guest hears of it, in bytes. */
+const ACKNOWLEDGE_BYTES = 32 * 1024;
+/** How much output the guest keeps for who comes back, in bytes. */
+const LOG_BYTES = 8 * 1024 * 1024;
+
+const BEGINNING: Offsets = { stdout: 0, stderr: 0, pty: 0 };
+
+/**
+ * What a terminal shows.
+ *
+ * - `command`  a program that is started in it.
+ * - `pid`      a program that runs already. `written` is how much it has written so far: what a
+ *              terminal would answer to earlier output is not sent again.
+ */
+export type Shown = { command: string; options?: StartOptions } | { pid: number; written?: number };
+
+/**
+ * What has become of it.
+ *
+ * - `starting`     asked for.
+ * - `attached`     output flows, keys arrive.
+ * - `interrupted`  cut off; it goes on by itself.
+ * - `resting`      left by `rest()`.
+ * - `ended`        the program has ended.
+ * - `failed`       refused, or unknown to the guest.
+ */
+export type AttachState =
+  | { name: "starting" | "attached" | "interrupted" | "resting" }
+  | { name: "ended"; end: End }
+  | { name: "failed"; error: GuestError };
+
+/** How a terminal is attached. */
+export interface AttachOptions {
+  /** The way to the agent: any transport of Connect, as connect-web's. */
+  transport: Transport;
+  shown: Shown;
+  /** Shows and sends nothing, as with a token that only shows. Default false. */
+  isReadOnly?: boolean;
+  /** Told every change. */
+  onState?: (state: AttachState) => void;
+  /** Told that output between two offsets is lost: the guest kept no more. */
+  onGap?: (from: number, to: number) => void;
+}
+
+/**
+ * An addon of xterm.js that shows a program of the guest: output with flow control, so that a flood
+ * neither fills the page nor holds up a key; keys in order, each once; both across cuts and
+ * snapshots of the machine.
+ */
+export class AttachAddon implements ITerminalAddon {
+  readonly #options: AttachOptions;
+  readonly #processes: GuestProcesses;
+  readonly #typing: Typing;
+  /** What has come, and what of it the terminal has shown. */
+  readonly #offsets: Offsets = { ...BEGINNING };
+  readonly #shownTo: Offsets = { ...BEGINNING };
+  readonly #listening: IDisposable[] = [];
+  #terminal: Terminal | undefined;
+  #handle: GuestProcess | undefined;
+  #stay: AbortController | undefined;
+  #pid: number | undefined;
+  #isWanted = false;
+  #shownBytes = 0;
+  #replayUntil: number;
+  #state: AttachState = { name: "resting" };
+
+  constructor(options: AttachOptions) {
+    const { transport, shown } = options;
+    const client = createClient(Process, transport);
+    this.#options = options;
+    this.#processes = new GuestProcesses(client, client);
+    this.#pid = "pid" in shown ? shown.pid : undefined;
+    this.#replayUntil = "pid" in shown ? (shown.written ?? 0) : 0;
+    this.#typing = new Typing(() => this.#handle);
+  }
+
+  /** The program's pid, once it runs. */
+  get pid(): number | undefined {
+    return this.#pid;
+  }
+
+  /** What has become of it. */
+  get state(): AttachState {
+    return this.#state;
+  }
+
+  /** Attaches to `terminal`; called by its `loadAddon`. */
+  activate(terminal: Terminal): void {
+    this.#terminal = terminal;
+    if (this.#options.isReadOnly !== true) {
+      this.#listening.push(
+        terminal.onData((text) => this.#type(text)),
+        terminal.onBinary((text) =>
+          this.#typing.add(Uint8Array.from(text, (c) => c.charCodeAt(0))),
+        ),
+        terminal.onResize((size) => void this.#resize(size)),
+      );
+    }
+    this.wake();
+  }
+
+  /** Leaves the program, which lives on. */
+  dispose(): void {
+    this.#stay?.abort();
+    this.#typing.close();
+    for (const listener of this.#listening) listener.dispose();
+  }
+
+  /** Lets the stream go, as while nobody looks. What was typed still arrives first. */
+  async rest(): Promise<void> {
+    const stay = this.#stay;
+    if (stay === undefined) return;
+    this.#isWanted = false;
+    await this.#typing.settled();
+    if (this.#isWanted || this.#stay !== stay) return;
+    stay.abort();
+    this.#stay = undefined;
+    if (this.#state.name !== "ended") this.#become({ name: "resting" });
+  }
+
+  /** Goes on after `rest()` with the byte after the last. */
+  wake(): void {
+    this.#isWanted = true;
+    if (this.#stay !== undefined || this.#state.name === "ended") return;
+    this.#stay = new AbortController();
+    void this.#follow(this.#stay.signal);
+  }
+
+  /** Ends the program and all that it has started. */
+  async kill(): Promise<void> {
+    await this.#handle?.kill("SIGHUP", { scope: true, graceMs: 500 });
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    this.#become({ name: "starting" });
+    try {
+      const handle = await this.#open(signal);
+      this.#pid = handle.pid;
+      this.#handle = handle;
+      this.#become({ name: "attached" });
+      this.#typing.goOn();
+      if (this.#terminal !== undefined) void this.#resize(this.#terminal);
+      for await (const output of handle) {
+        if (signal.aborted) return;
+        await this.#show(output, handle);
+      }
+      if (!signal.aborted) this.#become({ name: "ended", end: await handle.wait() });
+    } catch (reason) {
+      if (!signal.aborted) this.#fail(toGuestError(reason));
+    }
+  }
+
+  #open(signal: AbortSignal): Promise<GuestProcess> {
+    const { shown } = this.#options;
+    const common = {
+      signal,
+      windowBytes: WINDOW_BYTES,
+      // A machine may be frozen for as long as it likes.
+      giveUpAfterMs: Number.POSITIVE_INFINITY,
+      firstContactMs: Number.POSITIVE_INFINITY,
+      onInterrupted: () => this.#become({ name: "interrupted" }),
+      onResumed: () => this.#become({ name: "attached" }),
+    };
+    if (this.#pid === undefined && "command" in shown) {
+      const { cols = 80, rows = 24 } = this.#terminal ?? {};
+      const started = { pty: { cols, rows }, logBytes: LOG_BYTES, ...shown.options };
+      return this.#processes.start(shown.command, { ...started, ...common });
+    }
+    return this.#processes.connect(this.#pid ?? 0, { from: { ...this.#offsets }, ...common });
+  }
+
+  async #show(output: ProcessOutput, handle: GuestProcess): Promise<void> {
+    const terminal = this.#terminal;
+    if (terminal === undefined) return;
+    if (output.kind === "gap") {
+      this.#offsets[output.output] = output.to;
+      this.#options.onGap?.(output.from, output.to);
+      return;
+    }
+    const end = output.offset + output.bytes.length;
+    this.#offsets[output.kind] = end;
+    const parsed = new Promise<void>((resolve) => {
+      terminal.write(output.bytes, () => {
+        this.#shownTo[output.kind] = end;
+        this.#parsed(end, output.bytes.length, handle);
+        resolve();
+      });
+    });
+    // The window bounds what the terminal has not parsed; without one, nothing would.
+    if (output.bytes.length > WINDOW_BYTES) await parsed;
+  }
+
+  #parsed(end: number, bytes: number, handle: GuestProcess): void {
+    if (end >= this.#replayUntil) this.#replayUntil = 0;
+    this.#shownBytes += bytes;
+    if (this.#shownBytes < ACKNOWLEDGE_BYTES || handle !== this.#handle) return;
+    this.#shownBytes = 0;
+    handle.acknowledge({ ...this.#shownTo });
+  }
+
+  #type(text: string): void {
+    if (this.#replayUntil > 0 && isReply(text)) return;
+    this.#typing.add(new TextEncoder().encode(text));
+  }
+
+  async #resize({ cols, rows }: { cols: number; rows: number }): Promise<void> {
+    if (this.#options.isReadOnly === true || this.#state.name !== "attached") return;
+    try {
+      await this.#handle?.resize({ cols, rows });
+    } catch {
+      // It has ended, or the next resize tells.
+    }
+  }
+
+  #fail(error: GuestError): void {
+    this.#stay = undefined;
+    this.#become({ name: "failed", error });
+  }
+
+  #become(state: AttachState): void {
+    this.#state = state;
+    this.#options.onState?.(state);
+  }
+}

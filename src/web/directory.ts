@@ -1,0 +1,104 @@
+import type { EntryInfo } from "../../gen/filesystem/filesystem_pb.js";
+import { type GuestError, toGuestError } from "../client/errors.ts";
+import type { Link } from "./link.ts";
+import { Poll } from "./poll.ts";
+
+/** How often the guest is asked what has changed, in ms. */
+const POLL_MS = 1_000;
+
+/** What is told of a directory. */
+export interface DirectoryOptions {
+  link: Link;
+  /** The directory has other entries, or is another one. */
+  onEntries: (path: string, entries: readonly EntryInfo[]) => void;
+  onError: (error: GuestError) => void;
+}
+
+/**
+ * One directory and what changes in it. A watcher that outlives connections notices, and is asked
+ * now and then: a stream of its own would take one of the browser's six connections.
+ */
+export class Directory {
+  readonly #options: DirectoryOptions;
+  readonly #poll = new Poll(POLL_MS, (signal) => this.#look(signal));
+  #path: string;
+  #watcher: { id: string; path: string; sequence: bigint } | undefined;
+
+  constructor(path: string, options: DirectoryOptions) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** Where it is. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Follows it or not. */
+  follow(isWanted: boolean): void {
+    this.#poll.want(isWanted);
+    if (!isWanted) void this.#leaveWatcher();
+  }
+
+  /** Goes to another one. */
+  go(path: string): void {
+    this.#path = path;
+    void this.#leaveWatcher();
+    this.#poll.hurry();
+  }
+
+  /** Looks at once, as after a change of one's own. */
+  refresh(): void {
+    this.#poll.hurry();
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    try {
+      if (await this.#hasNews(signal)) await this.#list(signal);
+    } catch (reason) {
+      if (signal.aborted) return;
+      const error = toGuestError(reason);
+      const isForgotten = error.kind === "not-found" && this.#watcher !== undefined;
+      // A watcher that is gone is made anew; a directory that is gone then says so.
+      if (isForgotten || error.kind === "invalid") this.#watcher = undefined;
+      if (!isForgotten && !error.isRetryable) this.#options.onError(error);
+    }
+  }
+
+  async #hasNews(signal: AbortSignal): Promise<boolean> {
+    const { files } = this.#options.link;
+    const path = this.#path;
+    const watcher = this.#watcher;
+    if (watcher === undefined) {
+      const { watcherId: id } = await files.createWatcher(
+        { path, durable: true, allowNetworkMounts: true },
+        { signal },
+      );
+      this.#watcher = { id, path, sequence: 0n };
+      return true;
+    }
+    const request = { watcherId: watcher.id, afterSequence: watcher.sequence };
+    const { events, sequence, resync } = await files.getWatcherEvents(request, { signal });
+    watcher.sequence = sequence;
+    return events.length > 0 || resync;
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const path = this.#path;
+    try {
+      const { entries } = await this.#options.link.files.listDir({ path, depth: 1 }, { signal });
+      if (path === this.#path) this.#options.onEntries(path, entries);
+    } catch (reason) {
+      // What was noticed is not lost: the next look lists again.
+      this.#watcher = undefined;
+      throw reason;
+    }
+  }
+
+  async #leaveWatcher(): Promise<void> {
+    const watcher = this.#watcher;
+    this.#watcher = undefined;
+    if (watcher === undefined) return;
+    await this.#options.link.files.removeWatcher({ watcherId: watcher.id }).catch(() => {});
+  }
+}

@@ -1,0 +1,44 @@
+import type { GuestProcesses } from "../client/process.ts";
+import type { TabContent } from "./tab.ts";
+
+const KEY = "thaw.tabs";
+
+/** Keeps the tabs for a reload of this window. */
+export function keepTabs(tabs: readonly TabContent[], current: number): void {
+  const known = tabs.filter(({ pid }) => pid !== undefined);
+  sessionStorage.setItem(KEY, JSON.stringify({ tabs: known, current }));
+}
+
+/** The tabs of before the reload whose programs still run, and which of them showed. */
+export async function keptTabs(
+  processes: GuestProcesses,
+): Promise<{ tabs: TabContent[]; current: number }> {
+  const { tabs, current } = read();
+  if (tabs.length === 0) return { tabs: [], current: 0 };
+  const running = await processes.list();
+  const found = tabs.flatMap((tab) => {
+    const one = running.find(
+      ({ pid, tag }) => pid === tab.pid && (!tab.isOwn || tag === "web terminal"),
+    );
+    return one === undefined ? [] : [{ ...tab, written: one.written.pty }];
+  });
+  return {
+    tabs: found,
+    current: Math.max(
+      0,
+      found.findIndex(({ pid }) => pid === tabs[current]?.pid),
+    ),
+  };
+}
+
+function read(): { tabs: TabContent[]; current: number } {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "") as unknown;
+    if (typeof kept === "object" && kept !== null && "tabs" in kept && Array.isArray(kept.tabs)) {
+      return kept as { tabs: TabContent[]; current: number };
+    }
+  } catch {
+    // Nothing is kept, or nothing that can be read.
+  }
+  return { tabs: [], current: 0 };
+}

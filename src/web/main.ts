@@ -1,0 +1,24 @@
+import { readAddress } from "./address.ts";
+import { openConsole } from "./console-page.ts";
+import { LifeSign } from "./life-sign.ts";
+import { Link } from "./link.ts";
+import { allowStylesByScript } from "./strict-styles.ts";
+import { Theme } from "./theme.ts";
+import { openView } from "./view-page.ts";
+
+allowStylesByScript();
+const { token, view } = readAddress();
+const link = new Link(token);
+const theme = new Theme();
+void new LifeSign(link);
+
+const page = view === undefined ? openConsole(link, theme) : openView(link, theme, view);
+
+/** Nothing goes on in a page that nobody looks at: it would keep the machine awake. */
+function settle(): void {
+  if (document.hidden) link.rest();
+  else link.open();
+  page.stream(!document.hidden);
+}
+document.addEventListener("visibilitychange", settle);
+settle();
