@@ -202,6 +202,7 @@ function createProcesses(
   return new ProcessRegistry({
     spawnHelper: config.spawnHelper,
     cgroupProcs: (kind) => cgroups.procsFile(kind),
+    oomKills: (kind) => cgroups.oomKills(kind),
     softFileLimit: config.softFileLimit,
     windowWatch,
   });

@@ -1,3 +1,7 @@
+import type { Holder } from "../system/holders.ts";
+import type { Offsets } from "./output-log.ts";
+import type { ResourceUsage } from "./resource-usage.ts";
+
 /** How a process ended, in the words of the envd contract. */
 export interface ProcessEnd {
   /** The program's own code, or -1 when a signal ended it. */
@@ -8,6 +12,34 @@ export interface ProcessEnd {
   status: string;
   /** `status` once more when it is not success. */
   error: string | undefined;
+  /** The number of the signal that ended it. */
+  signal: number | undefined;
+  /** Whether it left a core. */
+  hasCore: boolean;
+}
+
+/** What else is known of an end, for those who ask. */
+export interface EndFacts {
+  /** Its life-time was over. */
+  isTimedOut: boolean;
+  /** The signal that ended it was sent by the agent. */
+  isKilledByAgent: boolean;
+  /** How often the kernel killed in its cgroup for want of memory while it ran, if that is known. */
+  oomKills: number | undefined;
+  usage: ResourceUsage;
+  /** How much it wrote to each output. */
+  written: Offsets;
+  /** How much input it was given. */
+  inputBytes: number;
+  /** Who has its outputs open. */
+  holders: readonly Holder[];
+}
+
+/** How a program ended, as the kernel tells it. */
+export interface Exit {
+  /** The status of wait(2). */
+  waitStatus: number;
+  usage: ResourceUsage;
 }
 
 /** What Go's runtime calls the signals of Linux, by number; clients show these words. */
@@ -52,9 +84,11 @@ export function describeExit(waitStatus: number): ProcessEnd {
   if (signal === 0) {
     const exitCode = (waitStatus >> 8) & 0xff;
     const status = `exit status ${exitCode}`;
-    return { exitCode, hasExited: true, status, error: exitCode === 0 ? undefined : status };
+    const error = exitCode === 0 ? undefined : status;
+    return { exitCode, hasExited: true, status, error, signal: undefined, hasCore: false };
   }
-  const core = (waitStatus & 0x80) === 0 ? "" : " (core dumped)";
+  const hasCore = (waitStatus & 0x80) !== 0;
+  const core = hasCore ? " (core dumped)" : "";
   const status = `signal: ${SIGNAL_NAMES[signal] ?? `signal ${signal}`}${core}`;
-  return { exitCode: -1, hasExited: false, status, error: status };
+  return { exitCode: -1, hasExited: false, status, error: status, signal, hasCore };
 }

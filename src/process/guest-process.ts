@@ -1,12 +1,18 @@
+import { constants } from "node:os";
 import { AgentError } from "../errors.ts";
 import { messageOf } from "../lib/error-text.ts";
 import { startTimer } from "../lib/timer.ts";
-import { describeExit, type ProcessEnd } from "./exit.ts";
-import { FanOut, type Viewer } from "./fan-out.ts";
+import { findHolders, type Holder } from "../system/holders.ts";
+import { describeExit, type EndFacts, type Exit } from "./exit.ts";
+import { FanOut } from "./fan-out.ts";
 import { LogView, type ViewSource } from "./log-view.ts";
 import { type OutputKind, OutputReader } from "./output.ts";
 import { type LogOptions, type Offsets, OutputLog } from "./output-log.ts";
 import { ProcessInput } from "./process-input.ts";
+import type { EndEvent, Viewer } from "./viewer.ts";
+
+/** The most programs that are named which hold a process's outputs. */
+const MOST_HOLDERS = 64;
 
 /** What a program is asked to be, kept as it was requested. */
 export interface ProcessConfig {
@@ -37,6 +43,14 @@ export interface ProcessIdentity {
   startedAt: Date;
 }
 
+/** What a process needs from outside. */
+export interface ProcessHooks {
+  /** Called once, before any viewer learns of the end. */
+  onEnd: (event: EndEvent & { facts: EndFacts }) => void;
+  /** How often the kernel has killed in its cgroup for want of memory since its start, if known. */
+  oomKills: () => number | undefined;
+}
+
 /** A program that runs in the guest. Lives on when nobody watches. */
 export class GuestProcess {
   readonly identity: ProcessIdentity;
@@ -45,20 +59,26 @@ export class GuestProcess {
   readonly input: ProcessInput;
   readonly #fanOut = new FanOut(() => this.#resume());
   readonly #readers: OutputReader[] = [];
-  readonly #onEnd: (end: ProcessEnd) => void;
+  readonly #onEnd: (event: EndEvent & { facts: EndFacts }) => void;
+  readonly #oomKills: () => number | undefined;
+  /** The numbers of the signals that the agent has sent. */
+  readonly #sent = new Set<number>();
   #open = 0;
-  #waitStatus: number | undefined;
+  #exit: Exit | undefined;
   #hasEnded = false;
-  #end: ProcessEnd | undefined;
+  #end: EndEvent | undefined;
   #isToldToEnd = false;
+  #isTimedOut = false;
+  /** Who had its outputs open when the agent closed them. */
+  #holders: readonly Holder[] = [];
   #lifetime: Disposable | undefined;
 
-  /** `onEnd` is called once, before any viewer learns of the end. */
-  constructor(identity: ProcessIdentity, onEnd: (end: ProcessEnd) => void) {
+  constructor(identity: ProcessIdentity, hooks: ProcessHooks) {
     this.identity = identity;
     this.log = new OutputLog(identity.log);
     this.input = new ProcessInput(identity.pid);
-    this.#onEnd = onEnd;
+    this.#onEnd = hooks.onEnd;
+    this.#oomKills = hooks.oomKills;
   }
 
   /** As the kernel numbers it. */
@@ -78,12 +98,12 @@ export class GuestProcess {
 
   /** Whether it has exited itself and others hold its outputs. */
   get lingers(): boolean {
-    return this.#waitStatus !== undefined && !this.#hasEnded;
+    return this.#exit !== undefined && !this.#hasEnded;
   }
 
   /** Follows the process from now on; one that has ended tells only that. */
-  subscribe(): Viewer {
-    const viewer = this.#fanOut.subscribe();
+  subscribe(endsAtExit = false): Viewer {
+    const viewer = this.#fanOut.subscribe(endsAtExit);
     viewer.push({ kind: "start", pid: this.pid });
     this.#tellEnd(viewer);
     return viewer;
@@ -93,11 +113,11 @@ export class GuestProcess {
    * Follows the process from these offsets, or from now on, and learns of offsets and gaps.
    * Throws `OffsetError` for an offset that is not there yet.
    */
-  view(window: Pick<ViewSource, "windowBytes" | "windows">, from?: Offsets): Viewer {
+  view(options: Omit<ViewSource, "process" | "log" | "cursor" | "fanOut">, from?: Offsets): Viewer {
     const { log } = this;
     const cursor = from === undefined ? log.endCursor() : log.cursor(from);
     const source = { process: this.identity, log, cursor, fanOut: this.#fanOut };
-    const viewer = new LogView({ ...source, ...window });
+    const viewer = new LogView({ ...source, ...options });
     this.#fanOut.add(viewer);
     this.#tellEnd(viewer);
     return viewer;
@@ -129,16 +149,15 @@ export class GuestProcess {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
       );
+      this.#isTimedOut = true;
       this.askToEnd("SIGKILL");
     });
   }
 
   /** Told by the reaper how the program ended. */
-  onExit(waitStatus: number): void {
-    this.#waitStatus = waitStatus;
-    // Whoever asked the process to end does not wait for those it leaves its pipes to.
-    if (this.#isToldToEnd) for (const reader of this.#readers) reader.drainAndClose();
-    this.#endWhenDone();
+  onExit(exit: Exit): void {
+    this.#exit = exit;
+    this.#settle();
   }
 
   /** Lets go of everything: no command was executed. */
@@ -154,11 +173,14 @@ export class GuestProcess {
   signal(signal: "SIGTERM" | "SIGKILL"): void {
     this.#isToldToEnd = true;
     try {
-      if (this.#waitStatus === undefined) process.kill(this.pid, signal);
+      if (this.#exit === undefined) {
+        process.kill(this.pid, signal);
+        this.#sent.add(constants.signals[signal]);
+      }
     } catch (cause) {
       throw new AgentError("internal", `error sending signal: ${messageOf(cause)}`, { cause });
     }
-    if (this.#waitStatus !== undefined) this.onExit(this.#waitStatus);
+    if (this.#exit !== undefined) this.#settle();
   }
 
   /** The same for when there is nobody to tell that the agent may not signal this program. */
@@ -187,9 +209,12 @@ export class GuestProcess {
   }
 
   #tellEnd(viewer: Viewer): void {
-    if (this.#end === undefined) return;
-    viewer.push({ kind: "end", end: this.#end });
-    this.#fanOut.delete(viewer);
+    if (this.#end !== undefined) {
+      viewer.push(this.#end);
+      this.#fanOut.delete(viewer);
+    } else if (this.#exit !== undefined && viewer.endsAtExit) {
+      this.#settle();
+    }
   }
 
   #resume(): void {
@@ -197,16 +222,61 @@ export class GuestProcess {
     for (const reader of this.#readers) reader.resume();
   }
 
+  /**
+   * After the exit. Whoever asked the process to end does not wait for those it leaves its outputs
+   * to, nor does a viewer that ends at the exit.
+   */
+  #settle(): void {
+    if (this.#isToldToEnd || this.#fanOut.endsAtExit) {
+      for (const reader of this.#readers) reader.drain();
+    }
+    this.#endWhenDone();
+    if (this.#exit === undefined || this.#hasEnded) return;
+    if (this.#fanOut.wantsFacts) void this.#leaveToHolders(this.#exit);
+    else if (this.#isToldToEnd) this.#closeOutputs([]);
+  }
+
+  /** Others hold the outputs: names them to those who want to know. */
+  async #leaveToHolders(exit: Exit): Promise<void> {
+    const until = this.log.endCursor();
+    const names = this.#readers.filter(({ hasEnded }) => !hasEnded).map((one) => one.peerName);
+    const holders = await findHolders(new Set(names), this.pid, MOST_HOLDERS);
+    if (this.#hasEnded) return;
+    this.#fanOut.exit({ ...this.#endEvent(exit, holders), until });
+    if (this.#isToldToEnd) this.#closeOutputs(holders);
+  }
+
+  #closeOutputs(holders: readonly Holder[]): void {
+    this.#holders = holders;
+    for (const reader of this.#readers) reader.drainAndClose();
+  }
+
   #endWhenDone(): void {
-    if (this.#hasEnded || this.#open > 0 || this.#waitStatus === undefined) return;
+    if (this.#hasEnded || this.#open > 0 || this.#exit === undefined) return;
     this.#hasEnded = true;
     this.#lifetime?.[Symbol.dispose]();
     // A child of the program may hold the other end and never read: nobody waits for that now.
     this.input.destroyStdin();
     this.input.closeTerminal();
-    const end = describeExit(this.#waitStatus);
+    const end = this.#endEvent(this.#exit, this.#holders);
     this.#end = end;
     this.#onEnd(end);
     this.#fanOut.end(end);
+  }
+
+  #endEvent(exit: Exit, holders: readonly Holder[]): EndEvent & { facts: EndFacts } {
+    const { waitStatus, usage } = exit;
+    const end = describeExit(waitStatus);
+    const isKilledByAgent = end.signal !== undefined && this.#sent.has(end.signal);
+    const facts = {
+      isTimedOut: this.#isTimedOut && isKilledByAgent,
+      isKilledByAgent,
+      oomKills: this.#oomKills(),
+      usage,
+      written: this.log.offsets,
+      inputBytes: this.input.writtenBytes,
+      holders,
+    };
+    return { kind: "end", end, facts };
   }
 }

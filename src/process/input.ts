@@ -44,6 +44,11 @@ export class Input {
     socket.once("close", () => this.#fail(new Error("closed")));
   }
 
+  /** How many bytes the machine has taken. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
   /** Whether nothing can be written any more because `close` was called. */
   get isClosed(): boolean {
     return this.#isClosing;

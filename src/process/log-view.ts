@@ -1,9 +1,9 @@
 import type { AgentError } from "../errors.ts";
-import type { ProcessEnd } from "./exit.ts";
-import { type FanOut, fallenBehind, type ProcessEvent, type Viewer } from "./fan-out.ts";
+import type { FanOut } from "./fan-out.ts";
 import { Output, PIPE_CHUNK_BYTES } from "./output.ts";
 import type { LogCursor, OutputLog } from "./output-log.ts";
 import type { ViewWindow, ViewWindows } from "./view-window.ts";
+import { type EndEvent, fallenBehind, type ProcessEvent, type Viewer } from "./viewer.ts";
 
 /** A viewer that is behind by this much asks its process to wait, if the log is large enough. */
 const WAIT_ABOVE_BYTES = 256 * 1024;
@@ -19,6 +19,9 @@ export interface ViewSource {
   /** Bounds what is under way, in bytes; 0 and absent: nothing does. */
   windowBytes?: number | undefined;
   windows?: ViewWindows | undefined;
+  endsAtExit?: boolean | undefined;
+  /** Whether it is shown offsets, and so more of the end. */
+  withOffsets?: boolean | undefined;
 }
 
 /**
@@ -33,12 +36,17 @@ export class LogView implements Viewer {
   readonly #fanOut: FanOut | undefined;
   readonly #window: ViewWindow | undefined;
   readonly #waitAboveBytes: number;
+  readonly endsAtExit: boolean;
+  readonly wantsFacts: boolean;
   #pid: number | undefined;
-  #end: ProcessEnd | undefined;
+  #end: EndEvent | undefined;
+  #hasTold = false;
   #failure: AgentError | undefined;
   #isClosed = false;
 
-  constructor({ process, log, cursor, fanOut, windowBytes = 0, windows }: ViewSource) {
+  constructor({ process, log, cursor, fanOut, windowBytes = 0, windows, ...asked }: ViewSource) {
+    this.endsAtExit = asked.endsAtExit === true;
+    this.wantsFacts = this.endsAtExit || asked.withOffsets === true;
     this.#pid = process.pid;
     this.#log = log;
     this.#cursor = cursor;
@@ -57,7 +65,9 @@ export class LogView implements Viewer {
 
   /** How many bytes the process has written that this viewer has not read. */
   get behindBytes(): number {
-    return this.#log.end - this.#cursor.position;
+    const { position } = this.#cursor;
+    if (position >= (this.#end?.until?.position ?? Number.POSITIVE_INFINITY)) return 0;
+    return this.#log.end - position;
   }
 
   /** A gap is told, so that only who keeps its window closed is not waited for. */
@@ -90,7 +100,7 @@ export class LogView implements Viewer {
 
   /** Hears that there is something new. Output itself is read from the log. */
   push(event: ProcessEvent): void {
-    if (event.kind === "end") this.#end = event.end;
+    if (event.kind === "end" && !this.#hasTold) this.#end ??= event;
     this.onReadable();
   }
 
@@ -123,7 +133,7 @@ export class LogView implements Viewer {
 
   #nextOutput(): ProcessEvent | undefined {
     const most = Math.min(PIPE_CHUNK_BYTES, this.#window?.room ?? PIPE_CHUNK_BYTES);
-    const entry = this.#log.read(this.#cursor, most);
+    const entry = this.#log.read(this.#cursor, most, this.#end?.until);
     if (entry === undefined) return undefined;
     this.#fanOut?.onTaken(this);
     const { output } = entry;
@@ -142,8 +152,9 @@ export class LogView implements Viewer {
 
   #last(): ProcessEvent | undefined {
     if (this.#failure !== undefined) throw this.#failure;
-    const end = this.#end;
-    this.#end = undefined;
-    return end === undefined ? undefined : { kind: "end", end };
+    if (this.#end === undefined || this.#hasTold) return undefined;
+    const { kind, end, facts } = this.#end;
+    this.#hasTold = true;
+    return this.wantsFacts && facts !== undefined ? { kind, end, facts } : { kind, end };
   }
 }

@@ -126,17 +126,22 @@ export class OutputLog {
     return { position: this.#end, offsets: this.offsets };
   }
 
-  /** What comes next for `cursor`, at most `mostBytes`, and moves it on; `undefined` at the end. */
-  read(cursor: LogCursor, mostBytes: number): LogEntry | undefined {
-    const gap = this.#gap(cursor);
+  /**
+   * What comes next for `cursor`, at most `mostBytes`, and moves it on; `undefined` at the end, or
+   * at `until`.
+   */
+  read(cursor: LogCursor, mostBytes: number, until?: LogCursor): LogEntry | undefined {
+    const gap = this.#gap(cursor, until?.offsets ?? this.#ends);
     if (gap !== undefined) return gap;
+    const end = until?.position ?? this.#end;
     for (;;) {
-      const run = this.#runAt(cursor.position);
+      const run = cursor.position < end ? this.#runAt(cursor.position) : undefined;
       if (run === undefined) return undefined;
       const { kind, offset, position, length } = run;
       const skipped = Math.max(cursor.position - position, cursor.offsets[kind] - offset);
       const at = (position + skipped) % this.#storage.length;
-      const size = Math.min(length - skipped, mostBytes, this.#storage.length - at);
+      const left = Math.min(position + length, end) - (position + skipped);
+      const size = Math.min(left, mostBytes, this.#storage.length - at);
       if (size <= 0) {
         cursor.position = position + length;
         continue;
@@ -173,11 +178,12 @@ export class OutputLog {
   }
 
   /** What `cursor` has missed, one output at a time. */
-  #gap(cursor: LogCursor): LogEntry | undefined {
+  #gap(cursor: LogCursor, ends: Offsets): LogEntry | undefined {
     if (cursor.position >= this.#start) return undefined;
     for (const output of OUTPUT_KINDS) {
       const from = cursor.offsets[output];
-      const to = this.#runs.find(({ kind }) => kind === output)?.offset ?? this.#ends[output];
+      const first = this.#runs.find(({ kind }) => kind === output)?.offset ?? this.#ends[output];
+      const to = Math.min(first, ends[output]);
       if (from >= to) continue;
       cursor.offsets[output] = to;
       return { kind: "gap", output, from, to };

@@ -1,7 +1,9 @@
 import { readSync } from "node:fs";
 import type { Socket } from "node:net";
 import { BufferPool } from "../lib/buffer-pool.ts";
+import { codeOf } from "../lib/error-text.ts";
 import { adoptDescriptor, openDescriptor, type ReadInto } from "../system/descriptors.ts";
+import { pipeName, terminalName } from "../system/holders.ts";
 
 /** Which of a process's outputs bytes came from. */
 export type OutputKind = "stdout" | "stderr" | "pty";
@@ -141,14 +143,33 @@ export class OutputReader {
     if (this.#fd >= 0) this.#socket.resume();
   }
 
-  /** Delivers what has been written until now without waiting for more, then closes. */
-  drainAndClose(): void {
+  /** Whether nothing follows. */
+  get hasEnded(): boolean {
+    return this.#fd < 0;
+  }
+
+  /** What /proc calls the other end, for those who have it open. */
+  get peerName(): string {
+    return this.#kind === "pty" ? terminalName(this.#fd) : pipeName(this.#fd);
+  }
+
+  /** Delivers what has been written until now without waiting for more. */
+  drain(): void {
     for (let total = 0; this.#fd >= 0 && total < DRAIN_BYTES; ) {
       const size = readNow(this.#fd);
-      if (size === 0) break;
+      if (size === undefined) return;
+      if (size === 0) {
+        this.#end();
+        return;
+      }
       total += size;
       this.#deliver(landing.subarray(0, size));
     }
+  }
+
+  /** The same, and then closes. */
+  drainAndClose(): void {
+    this.drain();
     this.#end();
   }
 
@@ -167,12 +188,12 @@ export class OutputReader {
   }
 }
 
-/** Reads what is there; 0 when there is nothing, at the end and after a hang-up. */
-function readNow(fd: number): number {
+/** Reads what is there: 0 at the end and after a hang-up, `undefined` when there is nothing now. */
+function readNow(fd: number): number | undefined {
   try {
     return readSync(fd, landing, 0, landing.length, null);
-  } catch {
-    // EAGAIN: nothing there. EIO: nobody holds the other side.
-    return 0;
+  } catch (reason) {
+    // Else EIO: nobody holds the other side.
+    return codeOf(reason) === "EAGAIN" ? undefined : 0;
   }
 }

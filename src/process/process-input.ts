@@ -16,6 +16,11 @@ export class ProcessInput {
     this.#pid = pid;
   }
 
+  /** How many bytes the machine has taken. */
+  get writtenBytes(): number {
+    return (this.#stdin ?? this.#terminal?.input)?.writtenBytes ?? 0;
+  }
+
   /** Writes to a pipe from now on, which it owns. */
   attachStdin(fd: number): void {
     this.#stdin = new Input(quiet(openDescriptor(fd)));

@@ -1,4 +1,6 @@
 import { libcFunction } from "../system/libc.ts";
+import type { Exit } from "./exit.ts";
+import { RUSAGE_BYTES, readResourceUsage } from "./resource-usage.ts";
 
 const WNOHANG = 1;
 const WEXITED = 4;
@@ -9,8 +11,8 @@ const SI_PID = 12 + 4;
 /** How long at least a child that is not ours stays a zombie before process 1 buries it. */
 const ORPHAN_MS = 10;
 
-/** How a child ended: the raw status of wait(2). */
-export type OnExit = (status: number) => void;
+/** Told how a child ended. */
+export type OnExit = (exit: Exit) => void;
 
 /**
  * Collects the exit of children that `posix_spawn` made. Other children of this process are left
@@ -52,11 +54,11 @@ export class Reaper implements Disposable {
   };
 
   #collect(pid: number): void {
-    const status = waitFor(pid);
-    if (status === undefined) return;
+    const exit = waitFor(pid);
+    if (exit === undefined) return;
     const onExit = this.#children.get(pid);
     this.#children.delete(pid);
-    onExit?.(status);
+    onExit?.(exit);
   }
 
   /**
@@ -77,6 +79,7 @@ export class Reaper implements Disposable {
 
 const info = Buffer.alloc(128);
 const status = new Int32Array(1);
+const usage = Buffer.alloc(RUSAGE_BYTES);
 
 /** The pid of a child that has ended and waits to be collected, or 0. It goes on waiting. */
 function endedChild(): number {
@@ -87,7 +90,8 @@ function endedChild(): number {
 }
 
 /** Collects `pid` when it has ended. */
-function waitFor(pid: number): number | undefined {
-  const wait = libcFunction("int waitpid(int pid, _Out_ int *status, int options)");
-  return Number(wait(pid, status, WNOHANG)) === pid ? status[0] : undefined;
+function waitFor(pid: number): Exit | undefined {
+  const wait = libcFunction("int wait4(int pid, _Out_ int *status, int options, void *usage)");
+  if (Number(wait(pid, status, WNOHANG, usage)) !== pid) return undefined;
+  return { waitStatus: status[0] as number, usage: readResourceUsage(usage) };
 }

@@ -1,6 +1,6 @@
 import { AgentError } from "../errors.ts";
 import type { User } from "../system/users.ts";
-import type { Viewer } from "./fan-out.ts";
+import type { EndFacts, Exit, ProcessEnd } from "./exit.ts";
 import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
 import { type LogOptions, noOffsets, type Offsets } from "./output-log.ts";
 import type { PtySize } from "./pty.ts";
@@ -11,6 +11,7 @@ import { describeStart, startError } from "./start-error.ts";
 import { StartKeys } from "./start-keys.ts";
 import { closeAll, openStdio, type Stdio } from "./stdio.ts";
 import { ViewWindows, type WindowWatch } from "./view-window.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** What `start` needs to know. */
 export interface StartOptions {
@@ -42,6 +43,8 @@ export interface ViewOptions {
   withOffsets: boolean;
   /** How much may be under way unacknowledged, in bytes; 0 bounds nothing. Needs offsets. */
   windowBytes: number;
+  /** Whether it is told the end when the program has exited, whoever holds its outputs. */
+  endsAtExit: boolean;
 }
 
 /** What the registry is made with. */
@@ -50,6 +53,8 @@ export interface RegistryOptions {
   spawnHelper: string;
   /** The cgroup.procs file that processes of this kind enter; `undefined` when there is none. */
   cgroupProcs: (kind: "user" | "ptys") => string | undefined;
+  /** How often the kernel has killed in that group for want of memory, if that is known. */
+  oomKills: (kind: "user" | "ptys") => number | undefined;
   /** The soft limit of open files for programs; `undefined` leaves the agent's own. */
   softFileLimit?: number | undefined;
   /** Finds out that a viewer keeps its window closed for the stall time. */
@@ -63,6 +68,7 @@ const SYSTEM_TAG = "_system";
 export class ProcessRegistry {
   readonly #spawner: Spawner;
   readonly #cgroupProcs: RegistryOptions["cgroupProcs"];
+  readonly #oomKills: RegistryOptions["oomKills"];
   readonly #reaper = new Reaper();
   readonly #retention = new Retention();
   /** Not by pid: the pid of a program that left its pipes to others is free for a new one. */
@@ -76,6 +82,7 @@ export class ProcessRegistry {
   constructor(options: RegistryOptions) {
     this.#spawner = new Spawner(options.spawnHelper, options.softFileLimit);
     this.#cgroupProcs = options.cgroupProcs;
+    this.#oomKills = options.oomKills;
     this.#windows = new ViewWindows(options.windowWatch);
   }
 
@@ -147,14 +154,16 @@ export class ProcessRegistry {
     const identity = { pid: spawned.pid, config, tag, log, user: options.user.name };
     const hasTerminal = options.pty !== undefined;
     const startedAt = new Date();
-    const process = new GuestProcess({ ...identity, hasTerminal, startedAt }, (end) => {
+    const onEnd = ({ end, facts }: { end: ProcessEnd; facts: EndFacts }) => {
       this.#live.delete(process);
-      this.#retention.add({ ...process.identity, end, output: process.log });
+      this.#retention.add({ ...process.identity, end, facts, output: process.log });
       if (key !== undefined) this.#keys.forgetLater(key);
       this.#tellWhenEmpty();
-    });
+    };
+    const oomKills = this.#countOomKills(options);
+    const process = new GuestProcess({ ...identity, hasTerminal, startedAt }, { onEnd, oomKills });
     const viewer = this.#view(process, options.view, noOffsets());
-    const exited = new Promise<number>((resolve) => this.#reaper.watch(spawned.pid, resolve));
+    const exited = new Promise<Exit>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
     // In a frozen cgroup, what comes before the command takes as long as the frost.
     if (lifetimeMs !== undefined) process.limitLifetime(lifetimeMs, viewer);
@@ -171,7 +180,7 @@ export class ProcessRegistry {
     this.#retention.replace(spawned.pid, tag);
     this.#starting.delete(process);
     this.#live.add(process);
-    void exited.then((waitStatus) => process.onExit(waitStatus));
+    void exited.then((exit) => process.onExit(exit));
     return { process, viewer };
   }
 
@@ -193,7 +202,7 @@ export class ProcessRegistry {
   }
 
   #view(process: GuestProcess, options: ViewOptions, from: Offsets | undefined): Viewer {
-    if (!options.withOffsets) return process.subscribe();
+    if (!options.withOffsets) return process.subscribe(options.endsAtExit);
     return process.view({ ...options, windows: this.#windows }, from);
   }
 
@@ -211,6 +220,13 @@ export class ProcessRegistry {
     );
   }
 
+  #countOomKills(options: StartOptions): () => number | undefined {
+    const group = groupOf(options);
+    const count = () => (group === undefined ? undefined : this.#oomKills(group));
+    const before = count();
+    return () => (before === undefined ? undefined : (count() ?? before) - before);
+  }
+
   #openStdio(options: StartOptions): Stdio {
     try {
       return openStdio({ ...options, uid: options.user.uid });
@@ -220,8 +236,8 @@ export class ProcessRegistry {
   }
 
   #spawn(options: StartOptions): { spawned: Spawned; fds: ProcessDescriptors } {
-    const { pty, user, config, tag } = options;
-    const group = tag === SYSTEM_TAG ? undefined : pty === undefined ? "user" : "ptys";
+    const { pty, user, config } = options;
+    const group = groupOf(options);
     const stdio = this.#openStdio(options);
     try {
       const spawned = this.#spawner.spawn({
@@ -241,6 +257,11 @@ export class ProcessRegistry {
       closeAll(stdio.child);
     }
   }
+}
+
+function groupOf({ tag, pty }: StartOptions): "user" | "ptys" | undefined {
+  if (tag === SYSTEM_TAG) return undefined;
+  return pty === undefined ? "user" : "ptys";
 }
 
 function credentialsOf(options: StartOptions, user: User): User | undefined {

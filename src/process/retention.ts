@@ -1,8 +1,8 @@
-import type { ProcessEnd } from "./exit.ts";
-import type { Viewer } from "./fan-out.ts";
+import type { EndFacts, ProcessEnd } from "./exit.ts";
 import type { ProcessIdentity } from "./guest-process.ts";
 import { LogView, type ViewSource } from "./log-view.ts";
 import type { Offsets, OutputLog } from "./output-log.ts";
+import type { Viewer } from "./viewer.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
 export const RETENTION_MS = 30_000;
@@ -17,6 +17,7 @@ export type Selector = { pid: number } | { tag: string };
 /** A process that has ended. */
 export interface EndedProcess extends ProcessIdentity {
   end: ProcessEnd;
+  facts: EndFacts;
   /** What it wrote last. */
   output: OutputLog;
 }
@@ -26,13 +27,13 @@ export interface EndedProcess extends ProcessIdentity {
  * log has from these offsets on, if any are given.
  */
 export function endedView(
-  { pid, tag, end, output }: EndedProcess,
-  window: Pick<ViewSource, "windowBytes" | "windows">,
+  { pid, tag, end, facts, output }: EndedProcess,
+  options: Omit<ViewSource, "process" | "log" | "cursor" | "fanOut">,
   from?: Offsets,
 ): Viewer {
   const cursor = from === undefined ? output.endCursor() : output.cursor(from);
-  const viewer = new LogView({ process: { pid, tag }, log: output, cursor, ...window });
-  viewer.push({ kind: "end", end });
+  const viewer = new LogView({ process: { pid, tag }, log: output, cursor, ...options });
+  viewer.push({ kind: "end", end, facts });
   return viewer;
 }
 

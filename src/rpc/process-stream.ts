@@ -11,7 +11,7 @@ import { AgentError } from "../errors.ts";
 import type { HttpCall } from "../http/endpoint.ts";
 import { startTimer } from "../lib/timer.ts";
 import type { StallWatch } from "../net/progress.ts";
-import type { Viewer } from "../process/fan-out.ts";
+import type { Viewer } from "../process/viewer.ts";
 import { keepaliveIntervalMs } from "../services/keepalive.ts";
 import { followConnect, followStart, type ProcessParts } from "../services/process-follow.ts";
 import { toConnectError } from "./errors.ts";

@@ -10,7 +10,6 @@ import { AgentError } from "../errors.ts";
 import { resolvePath } from "../filesystem/paths.ts";
 import type { Caller } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
-import type { Viewer } from "../process/fan-out.ts";
 import {
   DEFAULT_LOG_BYTES,
   LEAST_LOG_BYTES,
@@ -21,6 +20,7 @@ import {
 import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry, ViewOptions } from "../process/registry.ts";
 import type { Selector } from "../process/retention.ts";
+import type { Viewer } from "../process/viewer.ts";
 import type { User } from "../system/users.ts";
 
 /** The longest idempotency key. */
@@ -71,8 +71,9 @@ export function followConnect(parts: ProcessParts, request: ConnectRequest): Vie
   return parts.processes.follow(toSelector(request.process), view, from);
 }
 
-function toViewOptions({ withOffsets, windowBytes }: StartRequest | ConnectRequest): ViewOptions {
-  return { withOffsets: withOffsets || windowBytes > 0, windowBytes };
+function toViewOptions(request: StartRequest | ConnectRequest): ViewOptions {
+  const { withOffsets, windowBytes, endAtExit } = request;
+  return { withOffsets: withOffsets || windowBytes > 0, windowBytes, endsAtExit: endAtExit };
 }
 
 /** Reads a place in every output; absent means the beginning. */

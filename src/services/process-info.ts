@@ -1,14 +1,9 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import {
-  type OutputOffsetsSchema,
-  type ProcessInfo,
-  ProcessInfoSchema,
-} from "../../gen/process/process_pb.js";
+import { type ProcessInfo, ProcessInfoSchema } from "../../gen/process/process_pb.js";
 import type { GuestProcess, ProcessIdentity } from "../process/guest-process.ts";
-import type { Offsets } from "../process/output-log.ts";
 import type { EndedProcess } from "../process/retention.ts";
-import { toEndEvent } from "./process-events.ts";
+import { toEndEvent, toOutputOffsets } from "./process-events.ts";
 
 /** What List says of a live process. */
 export function toProcessInfo({ identity, log, viewers, lingers }: GuestProcess): ProcessInfo {
@@ -17,15 +12,9 @@ export function toProcessInfo({ identity, log, viewers, lingers }: GuestProcess)
 }
 
 /** What List says of one that has ended. */
-export function toEndedInfo({ end, output, ...identity }: EndedProcess): ProcessInfo {
+export function toEndedInfo({ end, facts, output, ...identity }: EndedProcess): ProcessInfo {
   const written = toOutputOffsets(output.offsets);
-  return create(ProcessInfoSchema, { ...describe(identity), written, end: toEndEvent(end) });
-}
-
-/** A place in every output, on the wire. */
-export function toOutputOffsets(offsets: Offsets): MessageInitShape<typeof OutputOffsetsSchema> {
-  const { stdout, stderr, pty } = offsets;
-  return { stdout: BigInt(stdout), stderr: BigInt(stderr), pty: BigInt(pty) };
+  return create(ProcessInfoSchema, { ...describe(identity), written, end: toEndEvent(end, facts) });
 }
 
 function describe(identity: ProcessIdentity) {

@@ -7,9 +7,9 @@ import {
   type StreamInputRequest,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
-import type { Viewer } from "../process/fan-out.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
 import type { InputPlace } from "../process/input.ts";
+import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import { keepaliveEvent, toProcessEvent } from "./process-events.ts";

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { thawGroup } from "./cgroup-state.ts";
+import { oomKills, thawGroup } from "./cgroup-state.ts";
 import { totalMemory } from "./metrics.ts";
 
 /** What `statfs` says of a cgroup v2 hierarchy. */
@@ -60,6 +60,7 @@ export class Cgroups {
   readonly #isDisabled: boolean;
   readonly #log: CgroupLog;
   readonly #available = new Set<GroupKind>();
+  readonly #countsOom = new Set<GroupKind>();
 
   constructor(root: string, isDisabled: boolean, log: CgroupLog) {
     this.root = root;
@@ -91,6 +92,11 @@ export class Cgroups {
     return this.#available.has(kind) ? join(this.root, kind, "cgroup.procs") : undefined;
   }
 
+  /** How often the kernel has killed in the group for want of memory; `undefined`: not known. */
+  oomKills(kind: GroupKind): number | undefined {
+    return this.#countsOom.has(kind) ? oomKills(join(this.root, kind)) : undefined;
+  }
+
   /** Whether there are groups at all. */
   get isAvailable(): boolean {
     return this.#available.size > 0;
@@ -111,6 +117,7 @@ export class Cgroups {
     thawGroup(directory);
     accessSync(join(directory, "cgroup.procs"), constants.W_OK);
     this.#available.add(kind);
+    if (oomKills(directory) !== undefined) this.#countsOom.add(kind);
   }
 }
 

@@ -25,5 +25,11 @@ const cases = [
 ] as const;
 
 test.for(cases)("wait status %i is told in the contract's words", ([status, end]) => {
-  expect(describeExit(status)).toEqual(end);
+  expect(describeExit(status)).toMatchObject(end);
+});
+
+test("a wait status tells the signal and whether there is a core", () => {
+  expect(describeExit(0x0700)).toMatchObject({ signal: undefined, hasCore: false });
+  expect(describeExit(0x0009)).toMatchObject({ signal: 9, hasCore: false });
+  expect(describeExit(0x008b)).toMatchObject({ signal: 11, hasCore: true });
 });

@@ -1,11 +1,9 @@
 import { expect, test, vi } from "vitest";
-import {
-  FanOut,
-  GIVE_UP_ABOVE_BYTES,
-  type Subscription,
-  WAIT_ABOVE_BYTES,
-} from "../../../src/process/fan-out.ts";
+import { describeExit } from "../../../src/process/exit.ts";
+import { FanOut } from "../../../src/process/fan-out.ts";
 import { Output } from "../../../src/process/output.ts";
+import type { Subscription } from "../../../src/process/subscription.ts";
+import { GIVE_UP_ABOVE_BYTES, WAIT_ABOVE_BYTES } from "../../../src/process/viewer.ts";
 
 const CHUNK = 32_768;
 const chunk = () => new Output("stdout", new Uint8Array(CHUNK));
@@ -78,10 +76,9 @@ test("a viewer that was given up gets what was kept, then how far behind it is",
 test("the end reaches every viewer after all output, and is the last event", () => {
   const fanOut = new FanOut(() => {});
   const viewer = fanOut.subscribe();
-  const end = { exitCode: 0, hasExited: true, status: "exit status 0", error: undefined };
   fanOut.publish(chunk());
 
-  fanOut.end(end);
+  fanOut.end({ kind: "end", end: describeExit(0) });
   viewer.push({ kind: "output", output: chunk() });
 
   expect([viewer.next()?.kind, viewer.next()?.kind, viewer.next()]).toEqual([
@@ -123,7 +120,7 @@ test("a viewer that failed sees what waits, then the failure, and no end", async
   fanOut.publish(chunk());
 
   viewer.fail(new AgentError("deadline", "too late"));
-  fanOut.end({ exitCode: -1, hasExited: false, status: "signal: killed", error: "signal: killed" });
+  fanOut.end({ kind: "end", end: describeExit(9) });
 
   expect(viewer.next()?.kind).toBe("output");
   expect(() => viewer.next()).toThrow("too late");

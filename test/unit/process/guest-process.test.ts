@@ -18,7 +18,7 @@ test("a deadline is told although the program cannot be killed", async () => {
       hasTerminal: false,
       startedAt: new Date(),
     },
-    () => {},
+    { onEnd: () => {}, oomKills: () => undefined },
   );
   const viewer = program.subscribe();
   viewer.next();

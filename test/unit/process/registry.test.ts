@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { defaultConfig } from "../../../src/config.ts";
-import type { Viewer } from "../../../src/process/fan-out.ts";
 import { DEFAULT_LOG_BYTES } from "../../../src/process/output-log.ts";
 import { ProcessRegistry, type StartOptions } from "../../../src/process/registry.ts";
+import type { Viewer } from "../../../src/process/viewer.ts";
 import { Users } from "../../../src/system/users.ts";
 
 const { spawnHelper } = defaultConfig("envd");
@@ -28,6 +28,7 @@ function registry(helper = spawnHelper): ProcessRegistry {
   const made = new ProcessRegistry({
     spawnHelper: helper,
     cgroupProcs: () => undefined,
+    oomKills: () => undefined,
     windowWatch: { note: () => {}, forget: () => {} },
   });
   registries.push(made);
@@ -53,7 +54,7 @@ function shell(script: string, options: Partial<StartOptions> = {}): StartOption
     hasStdin: false,
     lifetimeMs: undefined,
     log: { capacityBytes: DEFAULT_LOG_BYTES, whenFull: "drop-oldest" },
-    view: { withOffsets: false, windowBytes: 0 },
+    view: { withOffsets: false, windowBytes: 0, endsAtExit: false },
     key: undefined,
     ...options,
   };
