@@ -17,6 +17,11 @@ const CANNOT_SYNC: readonly unknown[] = ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENO
 export class HeldDirectory implements AsyncDisposable {
   readonly #fd: number;
 
+  /** The descriptor, as long as it is open. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   private constructor(fd: number) {
     this.#fd = fd;
   }

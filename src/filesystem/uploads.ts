@@ -50,7 +50,8 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #kept = new Map<string, Kept>();
   readonly #committed: CommittedUploads;
-  readonly #locks = new InodeLocks();
+  /** Held by whoever overwrites a file that cannot be replaced. */
+  readonly locks = new InodeLocks();
   readonly #swept = new Set<RawPath>();
 
   constructor(options: UploadsOptions) {
@@ -118,6 +119,11 @@ export class Uploads {
     return kept === undefined ? { [Symbol.asyncDispose]: async () => {} } : this.#use(kept);
   }
 
+  /** Counts, until it is disposed of, something else that arrives. */
+  receiving(): Disposable {
+    return this.#options.inFlight.enter();
+  }
+
   /** Removes all that is not complete. */
   async close(): Promise<void> {
     this.#committed[Symbol.dispose]();
@@ -159,7 +165,7 @@ export class Uploads {
       const message = `what has arrived of upload ${id} is not what was sent: begin again`;
       throw new AgentError("data-loss", message);
     }
-    const isAtomic = await upload.place(this.#locks, signal);
+    const isAtomic = await upload.place(this.locks, signal);
     const entry = await statEntry(path, this.#options.names);
     const committed = { id, path, bytes, sha256, isAtomic, entry };
     this.#committed.add(committed);

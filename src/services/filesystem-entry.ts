@@ -76,7 +76,7 @@ export function toNanoseconds({ seconds, nanos }: { seconds: bigint; nanos: numb
 }
 
 /** `undefined` for a time that the wire cannot say; a file system can hold nearly any. */
-function toTimestamp(ns: bigint): Timestamp | undefined {
+export function toTimestamp(ns: bigint): Timestamp | undefined {
   const nanos = ((ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
   const seconds = (ns - nanos) / NS_PER_S;
   if (seconds < EARLIEST_S || seconds > LATEST_S) return undefined;

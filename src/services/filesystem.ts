@@ -11,6 +11,7 @@ import type { Users } from "../system/users.ts";
 import { callerKey } from "./caller-key.ts";
 import { entryWriter } from "./filesystem-entry.ts";
 import { readMethods } from "./filesystem-read.ts";
+import { treeMethods } from "./filesystem-tree.ts";
 import { uploadMethods } from "./filesystem-upload.ts";
 import { watchMethods } from "./filesystem-watch.ts";
 import { pathOf } from "./path-of.ts";
@@ -57,5 +58,6 @@ export function filesystemService({
     ...watchMethods(watchers),
     ...uploadMethods(uploads),
     ...readMethods(users),
-  } as Partial<ServiceImpl<typeof Filesystem>> as ServiceImpl<typeof Filesystem>;
+    ...treeMethods(uploads),
+  };
 }

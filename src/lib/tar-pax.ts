@@ -1,0 +1,55 @@
+import { TarError } from "./tar-header.ts";
+
+/** The records of an extended header. Texts have one character for each byte. */
+export type PaxRecords = Map<string, string>;
+
+/** The bytes of an extended header. */
+export function encodePax(records: PaxRecords): Buffer {
+  const lines = [...records].map(([key, value]) => {
+    const rest = ` ${key}=${value}\n`;
+    // The length counts its own digits.
+    let length = rest.length + 1;
+    while (String(length).length + rest.length !== length) length += 1;
+    return `${length}${rest}`;
+  });
+  return Buffer.from(lines.join(""), "latin1");
+}
+
+/** Reads an extended header. Throws `TarError`. */
+export function decodePax(bytes: Buffer): PaxRecords {
+  const records: PaxRecords = new Map();
+  for (let at = 0; at < bytes.length; ) {
+    const blank = bytes.indexOf(0x20, at);
+    const length = Number(bytes.toString("latin1", at, Math.max(at, blank)));
+    const end = at + length;
+    if (!Number.isSafeInteger(length) || length < 5 || end > bytes.length) {
+      throw new TarError("an extended header has a record without a proper length");
+    }
+    const equals = bytes.indexOf(0x3d, blank);
+    if (equals < 0 || equals >= end || bytes[end - 1] !== 0x0a) {
+      throw new TarError("an extended header has a record that is none");
+    }
+    const key = bytes.toString("latin1", blank + 1, equals);
+    records.set(key, bytes.toString("latin1", equals + 1, end - 1));
+    at = end;
+  }
+  return records;
+}
+
+const NS_DIGITS = 9;
+
+/** A time as records have it, in seconds with a fraction, from nanoseconds since 1970. */
+export function paxTime(ns: bigint): string {
+  const sign = ns < 0n ? "-" : "";
+  const digits = String(ns < 0n ? -ns : ns).padStart(NS_DIGITS + 1, "0");
+  const fraction = digits.slice(-NS_DIGITS).replace(/0+$/, "");
+  return `${sign}${digits.slice(0, -NS_DIGITS)}${fraction === "" ? "" : `.${fraction}`}`;
+}
+
+/** The reverse of `paxTime`; what is finer than nanoseconds is left out. Throws `TarError`. */
+export function fromPaxTime(text: string): bigint {
+  const [, sign, seconds = "", fraction = ""] = /^(-?)(\d{1,18})(?:\.(\d*))?$/.exec(text) ?? [];
+  if (sign === undefined) throw new TarError(`${JSON.stringify(text)} is no time`);
+  const ns = BigInt(seconds + fraction.slice(0, NS_DIGITS).padEnd(NS_DIGITS, "0"));
+  return sign === "-" ? -ns : ns;
+}
