@@ -25,6 +25,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
+      project("cli", ["test/cli/**/*.test.ts"], 60_000),
       project("clients", ["test/clients/**/*.test.ts"], 60_000),
     ],
   },

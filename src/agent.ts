@@ -5,7 +5,7 @@ import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
 import { Ports } from "../gen/ports/ports_pb.js";
 import { Process } from "../gen/process/process_pb.js";
 import { Snapshot } from "../gen/snapshot/snapshot_pb.js";
-import { type AgentConfig, ENVD_VERSION } from "./config.ts";
+import { type AgentConfig, ENVD_VERSION, stallTimesOf } from "./config.ts";
 import { Uploads } from "./filesystem/uploads.ts";
 import { Watchers } from "./filesystem/watchers.ts";
 import { endpoints } from "./http/endpoints.ts";
@@ -16,8 +16,9 @@ import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
 import type { Gauge } from "./lib/gauge.ts";
 import { type Logger, outputOf } from "./log.ts";
-import { StallWatch, watchResponse } from "./net/progress.ts";
+import { StallWatch } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
+import { watchResponse } from "./net/watch-response.ts";
 import { ProcessRegistry } from "./process/registry.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
@@ -61,12 +62,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const onClockMoved = (byNs: bigint) => snapshots.lifecycle.clockMoved(byNs);
   const control = createControl(config, settings, log, onClockMoved);
   const shutdown = new AbortController();
-  const stalls = new StallWatch(config.stallTimeoutMs);
+  const stalls = new StallWatch(stallTimesOf(config));
   const processes = createProcesses(config, control.cgroups, stalls);
   const processParts = { processes, settings, searchPath: config.searchPath };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
+  const common = { settings, users, stalls, log };
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
@@ -82,16 +84,11 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
       services: createServices(processParts, filesystem, snapshots),
-      settings,
-      users,
       shutdown: shutdown.signal,
-      stalls,
-      log,
+      ...common,
     }),
     admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),
-    settings,
-    users,
-    log,
+    ...common,
   });
   const closeRest = (graceMs: number) =>
     Promise.all([processes.close(graceMs), snapshots.close(), control.close()]);
@@ -127,8 +124,8 @@ function createServer(
 }
 
 function guardWith(stalls: StallWatch): GuardResponse {
-  return (response, writtenBytes, onStall) => {
-    const watched = watchResponse({ response, writtenBytes, onStall });
+  return (response, writtenBytes) => {
+    const watched = watchResponse({ response, writtenBytes });
     return { note: () => stalls.note(watched), forget: () => stalls.forget(watched) };
   };
 }

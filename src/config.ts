@@ -17,10 +17,16 @@ export const COMMIT = typeof BUILD === "undefined" ? "unknown" : BUILD.commit;
 export const VARIABLES = {
   /** The name the launcher was called by. */
   calledAs: () => process.env["THAW_CALLED_AS"] || undefined,
-  /** The token of `thaw serve`, where the command line would show it to everybody. */
+  /** The access token, served and sent, where the command line would show it to everybody. */
   token: () => process.env["THAW_TOKEN"] || undefined,
   /** The dialect, for images whose start line takes no flag. */
   dialect: () => process.env["THAW_DIALECT"] || undefined,
+  /** Where the command line on the host finds its targets. */
+  configFile: () => process.env["THAW_CONFIG"] || undefined,
+  /** The terminal of who calls, as programs in the guest are to know it. */
+  terminal: () => process.env["TERM"] || undefined,
+  /** Whether texts are to have no colours (https://no-color.org). */
+  isColourless: () => Boolean(process.env["NO_COLOR"]),
   /** The launcher's soft limit of open files, which Node raises for itself. */
   softFileLimit: () => Number(process.env["THAW_SOFT_FILE_LIMIT"]) || undefined,
 };
@@ -47,6 +53,11 @@ export interface AgentConfig {
   noCgroups: boolean;
   /** How long a stream's peer may make no progress at all, in ms. Default 10,000. */
   stallTimeoutMs: number;
+  /**
+   * The most a peer is waited for that can read behind a large receive window without showing it,
+   * in ms. Default 420,000; `stallTimeoutMs` when that is not its default.
+   */
+  largeWindowStallMs: number | undefined;
   /** The metadata service. Default http://169.254.169.254. */
   metadataUrl: string;
   /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
@@ -86,6 +97,18 @@ export interface AgentConfig {
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
 
+const STALL_TIMEOUT_MS = 10_000;
+const LARGE_WINDOW_STALL_MS = 420_000;
+
+/** For how long the peers of a stream are waited for. */
+export function stallTimesOf({ stallTimeoutMs, largeWindowStallMs }: AgentConfig): {
+  stallMs: number;
+  largeWindowMs: number;
+} {
+  const usualMs = stallTimeoutMs === STALL_TIMEOUT_MS ? LARGE_WINDOW_STALL_MS : stallTimeoutMs;
+  return { stallMs: stallTimeoutMs, largeWindowMs: largeWindowStallMs ?? usualMs };
+}
+
 /** The defaults for `persona` and `dialect`. */
 export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"): AgentConfig {
   return {
@@ -98,7 +121,8 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     isNotFc: persona === "thaw",
     cgroupRoot: "/sys/fs/cgroup",
     noCgroups: false,
-    stallTimeoutMs: 10_000,
+    stallTimeoutMs: STALL_TIMEOUT_MS,
+    largeWindowStallMs: undefined,
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
     generationDir: "/run/thaw",

@@ -20,8 +20,8 @@ async function main(calledAs: string, argv: readonly string[]): Promise<void> {
       return;
     }
     if (command.kind === "task") {
-      process.exitCode = await command.run();
-      return;
+      // A person's stdin, which may still be read, must not keep us here.
+      process.exit(await command.run());
     }
     const log = createLog(command.config.logLevel);
     // Who started the agent may have had other ideas; what the agent makes is for all to read.
@@ -29,9 +29,11 @@ async function main(calledAs: string, argv: readonly string[]): Promise<void> {
     await runAgent(command.config, log);
     liveOn(log);
   } catch (reason) {
-    if (reason instanceof UsageError) fail(2, `${calledAs}: ${reason.message}`, isEnvd);
-    else if (reason instanceof StartError) fail(1, `${calledAs}: ${reason.message}`);
-    else fail(1, `${calledAs}: cannot start: ${String((reason as Error)?.stack ?? reason)}`);
+    if (reason instanceof UsageError) {
+      fail(2, `${calledAs}: ${reason.message}`, isEnvd ? envdUsage() : hintOf(reason));
+    }
+    if (reason instanceof StartError) fail(1, `${calledAs}: ${reason.message}`);
+    fail(1, `${calledAs}: cannot start: ${String((reason as Error)?.stack ?? reason)}`);
   }
 }
 
@@ -54,13 +56,14 @@ function liveOn(log: Logger): void {
   process.on("unhandledRejection", report);
 }
 
-function fail(exitCode: number, message: string, withUsage = false): void {
-  process.stderr.write(`${message}\n${withUsage ? envdUsage() : hintOf(exitCode)}`);
+function fail(exitCode: number, message: string, advice = ""): never {
+  process.stderr.write(`${message}\n${advice}`);
   process.exit(exitCode);
 }
 
-function hintOf(exitCode: number): string {
-  return exitCode === 2 ? 'see "thaw --help" and "thaw serve --help"\n' : "";
+function hintOf({ command }: UsageError): string {
+  const help = command === undefined ? "" : `thaw ${command} --help`;
+  return `see "${help || 'thaw --help" and "thaw serve --help'}"\n`;
 }
 
 void main(VARIABLES.calledAs() ?? basename(process.argv[1] ?? "thaw"), process.argv.slice(2));

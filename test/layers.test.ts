@@ -92,8 +92,8 @@ const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
     ],
   },
   cli: {
-    rooms: ["agent.ts", "client", "config.ts", "log.ts", "system"],
-    packages: ["node:"],
+    rooms: ["agent.ts", "client", "config.ts", "log.ts", "system", "lib", "gen"],
+    packages: ["node:", "@bufbuild/protobuf", "commander"],
   },
   "main.ts": {
     rooms: ["cli", "config.ts", "lib", "log.ts"],
@@ -109,6 +109,7 @@ const ONLY_IN: Record<string, string[]> = {
   "@connectrpc/connect-node": ["src/client/transport.ts", "src/rpc/adapter.ts"],
   "@connectrpc/connect-web": ["src/web/link.ts"],
   pino: ["src/log.ts"],
+  commander: ["src/cli/host.ts"],
 };
 
 /**

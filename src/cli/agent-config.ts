@@ -24,6 +24,7 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
   };
   const config = defaultConfig(persona, dialectOf(values["dialect"]));
   const metadataUrl = given("metadata-url", toHttpUrl);
+  const stallTimeoutMs = given("stall-timeout", toDurationMs);
   return {
     ...config,
     ...addressOf(config, given("listen", toAddress), given("port", toPort)),
@@ -34,7 +35,9 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
     runDir: given("run-dir", toAbsolutePath) ?? config.runDir,
     heals: !isTrue(values["no-heal"]),
     noCgroups: isTrue(values["no-cgroups"]),
-    stallTimeoutMs: given("stall-timeout", toDurationMs) ?? config.stallTimeoutMs,
+    stallTimeoutMs: stallTimeoutMs ?? config.stallTimeoutMs,
+    // Who says a time means it, whatever a peer may hide behind its window.
+    largeWindowStallMs: given("stall-patience", toDurationMs) ?? stallTimeoutMs,
     metadataUrl: metadataUrl ?? config.metadataUrl,
     initialCommand: given("cmd", (_, value) => value) || undefined,
     logLevel:

@@ -24,7 +24,13 @@ const SHARED: readonly Flag[] = [
     name: "stall-timeout",
     kind: "text",
     value: "TIME",
-    help: "cut viewers stopped this long (10s)",
+    help: "cut peers stopped this long (10s)",
+  },
+  {
+    name: "stall-patience",
+    kind: "text",
+    value: "TIME",
+    help: "the same behind large windows (7m)",
   },
   { name: "no-heal", kind: "bool", help: "leave what a restore breaks as it is, to see it" },
   {

@@ -26,7 +26,7 @@ export interface HttpCall {
  * How a failure is written.
  *
  * - `json`   `{"code":status,"message":…}`.
- * - `rpc`    `{"code":"unauthenticated","message":…}`, as RPCs say that they know no such user.
+ * - `rpc`    `{"code":"unauthenticated","message":…}`, as RPCs say it: a 400 is `invalid_argument`.
  * - `text`   the bare message.
  * - `empty`  no body.
  */
@@ -51,7 +51,8 @@ export function errorReply(error: HttpError): { headers: OutgoingHttpHeaders; bo
   let body = "";
   if (error.form !== "empty") {
     const { form, message } = error;
-    const code = form === "rpc" ? "unauthenticated" : error.status;
+    const rpcCode = error.status === 401 ? "unauthenticated" : "invalid_argument";
+    const code = form === "rpc" ? rpcCode : error.status;
     body = `${form === "text" ? message : JSON.stringify({ code, message })}\n`;
     headers["Content-Type"] =
       `${form === "text" ? "text/plain" : "application/json"}; charset=utf-8`;

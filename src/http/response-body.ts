@@ -18,12 +18,8 @@ export interface StallGuard {
   forget(): void;
 }
 
-/** Makes the guard of one response; `onStall` is called at most once. */
-export type GuardResponse = (
-  response: ServerResponse,
-  writtenBytes: () => number,
-  onStall: () => void,
-) => StallGuard;
+/** Makes the guard of one response, which cuts it off. */
+export type GuardResponse = (response: ServerResponse, writtenBytes: () => number) => StallGuard;
 
 /** Writes the body of one response. The one place that waits for a client to take a file. */
 export class ResponseBody implements Disposable {
@@ -37,7 +33,7 @@ export class ResponseBody implements Disposable {
     this.#response = response;
     this.#signal = signal;
     const writtenBytes = () => this.#writtenBytes;
-    this.#guard = guard?.(response, writtenBytes, () => cutOff(response));
+    this.#guard = guard?.(response, writtenBytes);
   }
 
   /**

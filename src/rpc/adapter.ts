@@ -20,6 +20,12 @@ export interface AdapterOptions extends ConnectRouterOptions {
   routes: (router: ConnectRouter) => void;
   /** What the handlers of a call find in their context. */
   contextValues: (request: IncomingMessage) => ContextValues;
+  /** Hands on the body of a request, and has an eye on who sends it. */
+  watch: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: AsyncIterable<Uint8Array>,
+  ) => AsyncIterable<Uint8Array>;
   log: Logger;
 }
 
@@ -30,6 +36,7 @@ export interface AdapterOptions extends ConnectRouterOptions {
 export function adapt({
   routes,
   contextValues,
+  watch,
   log,
   ...options
 }: AdapterOptions): (request: IncomingMessage, response: ServerResponse) => void {
@@ -42,7 +49,8 @@ export function adapt({
     if (handler === undefined) throw new Error(`no RPC is served at ${request.url}`);
     const values = contextValues(request);
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
-    await universalResponseToNodeResponse(await handler(call), response);
+    const body = watch(request, response, call.body as AsyncIterable<Uint8Array>);
+    await universalResponseToNodeResponse(await handler({ ...call, body }), response);
   };
   return (request, response) => {
     answer(request, response).catch((reason: unknown) => {

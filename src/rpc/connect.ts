@@ -7,7 +7,8 @@ import { Ports } from "../../gen/ports/ports_pb.js";
 import { callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
-import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
+import type { StallWatch, Watched } from "../net/progress.ts";
+import { watchResponse } from "../net/watch-response.ts";
 import { callerKey } from "../services/caller-key.ts";
 import type { Users } from "../system/users.ts";
 import { adapt } from "./adapter.ts";
@@ -18,6 +19,7 @@ import type { MethodKind } from "./media-types.ts";
 import { MESSAGE_BYTES } from "./process-stream.ts";
 import { registerReflection } from "./reflection.ts";
 import { leaveBulkUncompressed } from "./uncompressed.ts";
+import { watchedBody } from "./watched-body.ts";
 
 /** What the RPCs are served with. */
 export interface ConnectParts {
@@ -33,6 +35,8 @@ export interface ConnectParts {
 }
 
 const FORWARD = `/${Ports.typeName}/${Ports.method.forward.name}`;
+/** Client streams that follow somebody who may think: they are silent between two messages. */
+const MAY_PAUSE = new Set(["/process.Process/StreamInput", FORWARD]);
 
 /** Serves every RPC over Connect, gRPC and gRPC-Web, with reflection. */
 export function serveConnect(parts: ConnectParts): {
@@ -56,6 +60,8 @@ export function serveConnect(parts: ConnectParts): {
     interceptors: [errorInterceptor(log), verifyCaller],
     readMaxBytes: MESSAGE_BYTES,
     shutdownSignal: shutdown,
+    watch: (request, response, body) =>
+      watchedBody(body, { request, response, stalls, mayPause: MAY_PAUSE.has(request.url ?? "") }),
     log,
   });
   const all = [...services.map(({ service }) => service), ServerReflection, ServerReflectionAlpha];
@@ -113,8 +119,7 @@ function cutWhenStalled(response: ServerResponse, stalls: StallWatch): void {
     response.once("close", () => {
       if (watched !== undefined) stalls.forget(watched);
     });
-    const onStall = () => response.destroy();
-    return watchResponse({ response, writtenBytes: () => writtenBytes, onStall });
+    return watchResponse({ response, writtenBytes: () => writtenBytes });
   };
   response.write = (...args: unknown[]) => {
     writtenBytes += (args[0] as Uint8Array).length;

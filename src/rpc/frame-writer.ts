@@ -2,7 +2,9 @@ import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
 import type { Writable } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
-import { type StallWatch, type Watched, watchResponse } from "../net/progress.ts";
+import { cutOff } from "../net/cut-off.ts";
+import type { StallWatch, Watched } from "../net/progress.ts";
+import { watchResponse } from "../net/watch-response.ts";
 import type { Output } from "../process/output.ts";
 import type { ProcessEvent, Viewer } from "../process/viewer.ts";
 import { keepaliveEvent, toProcessEvent } from "../services/process-events.ts";
@@ -49,7 +51,7 @@ export class FrameWriter {
     this.#watched = watchResponse({
       response,
       writtenBytes: () => this.#writtenBytes,
-      onStall: () => this.#cutOff(),
+      onStall: (limitMs) => this.#cutOff(limitMs),
     });
     this.#keepalive = setInterval(() => this.#sayAlive(), options.keepaliveMs);
     viewer.onReadable = () => this.#schedule();
@@ -136,10 +138,10 @@ export class FrameWriter {
    * Gives up a peer that has stopped to read. What it is told cannot reach it before it reads
    * again, and by then it is told by a connection that is gone; whoever reads on sees it.
    */
-  #cutOff(): void {
+  #cutOff(limitMs: number): void {
     if (this.#hasEnded) return;
     this.fail(toConnectError(this.#viewer.fallenBehind()));
-    this.#response.destroy();
+    cutOff(this.#response, limitMs);
   }
 
   #sayAlive(): void {

@@ -17,6 +17,7 @@ import { followConnect, followStart, type ProcessParts } from "../services/proce
 import { toConnectError } from "./errors.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type Codec, endFrame } from "./frames.ts";
+import { watchedBody } from "./watched-body.ts";
 
 /** The most one request message may hold. */
 export const MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -63,7 +64,7 @@ export class ProcessStream {
       const headers = new Headers(headersOf(request, ["keepalive-ping-interval"]));
       const keepaliveMs = keepaliveIntervalMs(headers);
       const timeoutMs = timeoutOf(request);
-      const body = await readMessage(request, call.signal);
+      const body = await readMessage(this.#watched(request, response), call.signal);
       const viewer = await this.#follow(request, { body, codec, timeoutMs, call });
       response.flushHeaders();
       const writer = new FrameWriter(response, viewer, {
@@ -81,6 +82,11 @@ export class ProcessStream {
       if (!call.signal.aborted) response.end(endFrame(toConnectError(reason)));
     }
     await closed;
+  }
+
+  #watched(request: IncomingMessage, response: ServerResponse): AsyncIterable<Uint8Array> {
+    const body = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+    return watchedBody(body, { request, response, stalls: this.#stalls, mayPause: false });
   }
 
   #follow(request: IncomingMessage, asked: Asked): Viewer | Promise<Viewer> {
@@ -137,10 +143,13 @@ function timeoutOf(request: IncomingMessage): number | undefined {
 }
 
 /** The one message of a request body: a frame of 1 flag byte, 4 length bytes and the payload. */
-async function readMessage(request: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
-  const chunks: Buffer[] = [];
+async function readMessage(
+  request: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of request) {
     chunks.push(chunk);
     size += chunk.length;
     if (size > MESSAGE_BYTES + 5) break;

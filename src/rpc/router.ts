@@ -6,6 +6,10 @@ import { refuse } from "../http/refuse.ts";
 import { type Caller, callerOf } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
 import type { Logger } from "../log.ts";
+import type { StallWatch } from "../net/progress.ts";
+import { badStallHeader } from "../net/stall-header.ts";
+import { watchBody } from "../net/watch-request.ts";
+import { watchEnd } from "../net/watch-response.ts";
 import type { Users } from "../system/users.ts";
 import { type Admission, basicUser } from "./admission.ts";
 import { answerCors } from "./cors.ts";
@@ -29,6 +33,8 @@ export interface RouterParts {
   admission: Admission;
   settings: Settings;
   users: Users;
+  /** Finds peers that stop in the middle of a body or of an answer. */
+  stalls: StallWatch;
   log: Logger;
 }
 
@@ -60,6 +66,7 @@ export class Router {
     if (!isPage) this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
     if (!isPage) this.#parts.admission.checkToken(request, path);
+    this.#watch(request, response);
     const kind = this.#parts.rpcPaths.get(path);
     if (kind !== undefined) {
       checkMediaType(request, response, kind);
@@ -73,6 +80,13 @@ export class Router {
     endpoint(request, response, call).catch((reason: unknown) =>
       this.#fail(request, response, reason),
     );
+  }
+
+  #watch(request: IncomingMessage, response: ServerResponse): void {
+    const complaint = badStallHeader(request.headers);
+    if (complaint !== undefined) throw new HttpError(400, complaint, "rpc");
+    watchBody(request, response, this.#parts.stalls);
+    watchEnd(response, this.#parts.stalls);
   }
 
   #routeRpc(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {

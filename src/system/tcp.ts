@@ -15,14 +15,19 @@ const TCP_INFO = 11;
 const TCP_REPAIR = 19;
 /** From asm-generic/ioctls.h. */
 const FIONREAD = 0x541b;
-/** `struct tcp_info` grows with every kernel; what is read here is in its oldest part. */
-const INFO_BYTES = 104;
+const SIOCOUTQ = 0x5411;
+/** `struct tcp_info` grows with every kernel, and an older one fills less of it. */
+const INFO_BYTES = 232;
 const AT_STATE = 0;
 const AT_PROBES = 3;
 const AT_UNACKED = 24;
 const AT_LAST_DATA_SENT = 44;
 const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
+/** Since Linux 4.1. */
+const AT_BYTES_RECEIVED = 128;
+/** Since Linux 5.4. */
+const AT_SEND_WINDOW = 228;
 
 const SETSOCKOPT =
   "int setsockopt(int fd, int level, int name, const int *value, unsigned int length)";
@@ -42,6 +47,10 @@ export interface TcpInfo {
   lastDataReceivedMs: number;
   /** How long ago the last acknowledgement came, in ms. */
   lastAckReceivedMs: number;
+  /** Bytes that have come, in order. */
+  receivedBytes: number;
+  /** How much the peer has said that it takes, in bytes. */
+  sendWindowBytes: number;
 }
 
 const info = Buffer.alloc(INFO_BYTES);
@@ -59,6 +68,7 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
   if (Number(libcFunction(GETSOCKOPT)(fd, IPPROTO_TCP, TCP_INFO, info, infoLength)) < 0) {
     return undefined;
   }
+  info.fill(0, infoLength[0]);
   return {
     state: TCP_STATES[info.readUInt8(AT_STATE)],
     unacked: info.readUInt32LE(AT_UNACKED),
@@ -66,6 +76,8 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
     lastDataSentMs: info.readUInt32LE(AT_LAST_DATA_SENT),
     lastDataReceivedMs: info.readUInt32LE(AT_LAST_DATA_RECEIVED),
     lastAckReceivedMs: info.readUInt32LE(AT_LAST_ACK_RECEIVED),
+    receivedBytes: Number(info.readBigUInt64LE(AT_BYTES_RECEIVED)),
+    sendWindowBytes: info.readUInt32LE(AT_SEND_WINDOW),
   };
 }
 
@@ -82,10 +94,16 @@ export function probePeer(fd: number): boolean {
   return isAsked;
 }
 
+const IOCTL = "int ioctl(int fd, unsigned long request, _Out_ int *value)";
+
 /** Whether bytes have come to `fd` that nobody has read. */
 export function hasUnread(fd: number): boolean {
-  const ioctl = libcFunction("int ioctl(int fd, unsigned long request, _Out_ int *value)");
-  return Number(ioctl(fd, FIONREAD, option)) >= 0 && (option[0] ?? 0) > 0;
+  return Number(libcFunction(IOCTL)(fd, FIONREAD, option)) >= 0 && (option[0] ?? 0) > 0;
+}
+
+/** How many bytes were sent to `fd` that its peer has not acknowledged. */
+export function unacknowledgedBytes(fd: number): number {
+  return Number(libcFunction(IOCTL)(fd, SIOCOUTQ, option)) < 0 ? 0 : (option[0] ?? 0);
 }
 
 /** Has the kernel ask a silent peer whether it is there, and close the connection if it is not. */

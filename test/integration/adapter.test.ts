@@ -15,6 +15,7 @@ test("an answer that cannot be written is logged, and its connection closed", as
   const handle = adapt({
     routes: (router) => router.service(Process, { list: () => ({}) }),
     contextValues: () => createContextValues(),
+    watch: (_request, _response, body) => body,
     log: { error } as unknown as Logger,
   });
   const server = createServer((request, response) => {

@@ -100,6 +100,7 @@ describe("thaw serve", () => {
       cgroupRoot: "/cg",
       noCgroups: true,
       stallTimeoutMs: 500,
+      largeWindowStallMs: 500,
       initialCommand: "echo",
       logLevel: "debug",
     });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { StallWatch, type Watched } from "../../../src/net/progress.ts";
 
 const STALL_MS = 10_000;
@@ -31,7 +31,7 @@ function peer(): Peer {
 }
 
 test("a peer that takes nothing stalls once, at the stall time", () => {
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch({ stallMs: STALL_MS });
   const stopped = peer();
   watch.note(stopped);
 
@@ -44,7 +44,7 @@ test("a peer that takes nothing stalls once, at the stall time", () => {
 });
 
 test("a peer that takes one byte in every stall time never stalls", () => {
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch({ stallMs: STALL_MS });
   const slow = peer();
   watch.note(slow);
 
@@ -59,7 +59,7 @@ test("a peer that takes one byte in every stall time never stalls", () => {
 
 test("a peer is not charged with the time that the machine stood still", () => {
   let standstillMs = 0;
-  const watch = new StallWatch(STALL_MS, () => performance.now() + standstillMs);
+  const watch = new StallWatch({ stallMs: STALL_MS, now: () => performance.now() + standstillMs });
   const live = peer();
   watch.note(live);
   vi.advanceTimersByTime(STALL_MS / 2);
@@ -72,7 +72,7 @@ test("a peer is not charged with the time that the machine stood still", () => {
 });
 
 test("writing to a stopped peer is not progress", () => {
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch({ stallMs: STALL_MS });
   const stopped = peer();
 
   for (let round = 0; round < 12; round++) {
@@ -84,7 +84,7 @@ test("writing to a stopped peer is not progress", () => {
 });
 
 test("no timer runs while nothing waits for a peer", () => {
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch({ stallMs: STALL_MS });
   const one = peer();
   watch.note(one);
   one.waiting = false;
@@ -96,7 +96,7 @@ test("no timer runs while nothing waits for a peer", () => {
 });
 
 test("a forgotten peer is not looked at again", () => {
-  const watch = new StallWatch(STALL_MS);
+  const watch = new StallWatch({ stallMs: STALL_MS });
   const one = peer();
   watch.note(one);
 
@@ -105,4 +105,51 @@ test("a forgotten peer is not looked at again", () => {
 
   expect(one.stalls).toBe(0);
   expect(vi.getTimerCount()).toBe(0);
+});
+
+describe("a peer that can read behind its window without showing it", () => {
+  const LARGE_MS = 300_000;
+  const KIB = 1_024;
+
+  /** When a peer that stops with such a window is cut off, in ms. */
+  function stalledAfter(windowBytes: number, largeWindowMs?: number, stallMs?: number): number {
+    const watch = new StallWatch({ stallMs: STALL_MS, largeWindowMs });
+    const start = performance.now();
+    let after = Number.NaN;
+    const onStall = () => (after = performance.now() - start);
+    watch.note({ ...peer(), windowBytes: () => windowBytes, stallMs, onStall });
+    vi.advanceTimersByTime(2 * LARGE_MS);
+    return after;
+  }
+
+  test("is waited for as long as 1 KiB/s would need, within bounds", () => {
+    expect(stalledAfter(0, LARGE_MS)).toBe(STALL_MS);
+    expect(stalledAfter(4 * KIB, LARGE_MS)).toBe(STALL_MS);
+    expect(stalledAfter(64 * KIB, LARGE_MS)).toBe(160_000);
+    expect(stalledAfter(6 * KIB * KIB, LARGE_MS)).toBe(LARGE_MS);
+  });
+
+  test("is cut off with all others unless more is granted", () => {
+    expect(stalledAfter(64 * KIB)).toBe(STALL_MS);
+  });
+
+  test("gets no more than its own request asks for", () => {
+    expect(stalledAfter(64 * KIB, LARGE_MS, 20_000)).toBe(20_000);
+    expect(stalledAfter(64 * KIB, LARGE_MS, 1_000)).toBe(1_000);
+    expect(stalledAfter(0, LARGE_MS, 20_000)).toBe(STALL_MS);
+  });
+});
+
+test("a request that asks for less than all others is looked at often enough", () => {
+  const watch = new StallWatch({ stallMs: STALL_MS });
+  const patient = peer();
+  const hasty = { ...peer(), stallMs: 200, onStall: vi.fn() };
+  watch.note(patient);
+  watch.note(hasty);
+
+  vi.advanceTimersByTime(199);
+  expect(hasty.onStall).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(11);
+  expect(hasty.onStall).toHaveBeenCalledExactlyOnceWith(200);
+  expect(patient.stalls).toBe(0);
 });

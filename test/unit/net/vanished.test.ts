@@ -25,6 +25,8 @@ class Peer implements Mortal {
       lastDataSentMs: 0,
       lastDataReceivedMs: this.#clock.now,
       lastAckReceivedMs: silentMs,
+      receivedBytes: 0,
+      sendWindowBytes: 65_536,
     };
   }
 

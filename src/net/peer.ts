@@ -1,0 +1,112 @@
+import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
+import { resetOnClose, type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
+
+interface Handle {
+  fd?: number;
+  bytesWritten?: number;
+  writeQueueSize?: number;
+}
+
+/** What the connection is closed by. */
+interface Carrier {
+  readonly destroyed: boolean;
+  destroy(): void;
+}
+
+/** What is known of the peer of one connection. */
+export class Peer {
+  readonly #socket: Socket;
+  readonly #carrier: Carrier;
+  #largestWindowBytes = 0;
+  #takenBytes = 0;
+  #movedAt = performance.now();
+
+  private constructor(socket: Socket, carrier: Carrier) {
+    this.#socket = socket;
+    this.#carrier = carrier;
+    this.windowBytes(Number.POSITIVE_INFINITY);
+  }
+
+  /** The peer of an HTTP/1 connection by its socket, or that of its TLS; always the same. */
+  static ofSocket(socket: Socket): Peer {
+    return Peer.#of(socket, () => new Peer(socket, socket));
+  }
+
+  /** The peer of an HTTP/2 session; always the same. */
+  static ofSession(session: Http2Session): Peer {
+    return Peer.#of(session, () => new Peer(session.socket, session));
+  }
+
+  static #of(key: object, make: () => Peer): Peer {
+    const found = peers.get(key) ?? make();
+    peers.set(key, found);
+    return found;
+  }
+
+  /** Bytes its system has acknowledged: what was written less what is held on this side. */
+  get takenBytes(): number {
+    if (this.#carrier.destroyed) return this.#takenBytes;
+    const { bytesWritten = 0, writeQueueSize = 0 } = this.#handle;
+    const taken = bytesWritten - writeQueueSize - this.#unacknowledgedBytes;
+    if (taken !== this.#takenBytes) this.#movedAt = performance.now();
+    this.#takenBytes = taken;
+    return taken;
+  }
+
+  /** Bytes that have come from it, those that nobody has looked at included. */
+  get receivedBytes(): number {
+    return this.#info?.receivedBytes ?? 0;
+  }
+
+  /** How many bytes it has not acknowledged. */
+  get waitingBytes(): number {
+    if (this.#carrier.destroyed) return 0;
+    const { writeQueueSize = 0 } = this.#handle;
+    return this.#socket.writableLength + writeQueueSize + this.#unacknowledgedBytes;
+  }
+
+  /** How long ago it was seen to take something, in ms. */
+  get sinceTakenMs(): number {
+    return performance.now() - this.#movedAt;
+  }
+
+  /**
+   * How much its system takes before its program has to read: the largest receive window that was
+   * seen. 0 while the system itself is silent, as then nobody is there who reads.
+   */
+  windowBytes(stallMs: number): number {
+    const info = this.#info;
+    if (info === undefined) return 0;
+    this.#largestWindowBytes = Math.max(this.#largestWindowBytes, info.sendWindowBytes);
+    const owesAnswer = info.unacked > 0 || info.unansweredProbes > 0;
+    const silentMs = Math.min(info.lastAckReceivedMs, info.lastDataReceivedMs);
+    return owesAnswer && silentMs >= stallMs ? 0 : this.#largestWindowBytes;
+  }
+
+  /** Closes the connection by RST: what it has not taken is forgotten, in the kernel as well. */
+  reset(): void {
+    if (this.#carrier.destroyed) return;
+    const { fd = -1 } = this.#handle;
+    if (fd >= 0) resetOnClose(fd);
+    this.#carrier.destroy();
+  }
+
+  get #info(): TcpInfo | undefined {
+    const { fd = -1 } = this.#handle;
+    return fd < 0 ? undefined : tcpInfo(fd);
+  }
+
+  get #unacknowledgedBytes(): number {
+    const { fd = -1 } = this.#handle;
+    return fd < 0 ? 0 : unacknowledgedBytes(fd);
+  }
+
+  /** Node offers the queue sizes on the socket's handle only. */
+  get #handle(): Handle {
+    if (this.#carrier.destroyed) return {};
+    return (this.#socket as Socket & { _handle?: Handle | null })._handle ?? {};
+  }
+}
+
+const peers = new WeakMap<object, Peer>();
