@@ -26,6 +26,18 @@ export default defineConfig({
         },
       },
       project("cli", ["test/cli/**/*.test.ts"], 60_000),
+      {
+        test: {
+          name: "stalls",
+          include: ["test/stalls/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 30_000,
+          pool: "forks" as const,
+          // Rates are measured: nothing else runs beside.
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
       project("clients", ["test/clients/**/*.test.ts"], 60_000),
     ],
   },

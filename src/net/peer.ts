@@ -1,12 +1,15 @@
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { resetOnClose, type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
+import { type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
 
 interface Handle {
   fd?: number;
   bytesWritten?: number;
   writeQueueSize?: number;
 }
+
+/** A window that begins with this much, or more, may grow by far more between two looks. */
+const GROWING_BYTES = 14_000;
 
 /** What the connection is closed by. */
 interface Carrier {
@@ -44,6 +47,9 @@ export class Peer {
     return found;
   }
 
+  /** How the connection is closed by RST at once: a session waits for what is still to be sent. */
+  onReset: () => void = () => this.#carrier.destroy();
+
   /** Bytes its system has acknowledged: what was written less what is held on this side. */
   get takenBytes(): number {
     if (this.#carrier.destroyed) return this.#takenBytes;
@@ -73,7 +79,8 @@ export class Peer {
 
   /**
    * How much its system takes before its program has to read: the largest receive window that was
-   * seen. 0 while the system itself is silent, as then nobody is there who reads.
+   * seen, or all it has ever taken where that is more and may have fit. 0 while the system itself
+   * is silent, as then nobody is there who reads.
    */
   windowBytes(stallMs: number): number {
     const info = this.#info;
@@ -81,15 +88,14 @@ export class Peer {
     this.#largestWindowBytes = Math.max(this.#largestWindowBytes, info.sendWindowBytes);
     const owesAnswer = info.unacked > 0 || info.unansweredProbes > 0;
     const silentMs = Math.min(info.lastAckReceivedMs, info.lastDataReceivedMs);
-    return owesAnswer && silentMs >= stallMs ? 0 : this.#largestWindowBytes;
+    if (owesAnswer && silentMs >= stallMs) return 0;
+    const seen = this.#largestWindowBytes;
+    return seen < GROWING_BYTES ? seen : Math.max(seen, this.#takenBytes);
   }
 
   /** Closes the connection by RST: what it has not taken is forgotten, in the kernel as well. */
   reset(): void {
-    if (this.#carrier.destroyed) return;
-    const { fd = -1 } = this.#handle;
-    if (fd >= 0) resetOnClose(fd);
-    this.#carrier.destroy();
+    if (!this.#carrier.destroyed) this.onReset();
   }
 
   get #info(): TcpInfo | undefined {

@@ -7,6 +7,8 @@ import { randomBytes } from "../system/random.ts";
 import { onClientError } from "./client-error.ts";
 import type { Connection } from "./connection.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
+import { HTTP2_OPTIONS, SESSION_WINDOW_BYTES } from "./http2-options.ts";
+import { Peer } from "./peer.ts";
 import { boundSession, pingSession } from "./session-bounds.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { Tracker } from "./tracker.ts";
@@ -37,23 +39,6 @@ const CHECK_MS = 1_000;
 const NEVER_MS = 2 ** 31 - 1;
 /** As `tls.Server` takes them. */
 const TICKET_KEYS_BYTES = 48;
-
-/** Windows that let one upload use the whole link, and bounds that no honest client meets. */
-const HTTP2_OPTIONS: http2.ServerOptions = {
-  settings: {
-    initialWindowSize: 8 * 1024 * 1024,
-    maxFrameSize: 1024 * 1024,
-    maxConcurrentStreams: 2_000,
-    enablePush: false,
-  },
-  maxSessionInvalidFrames: 100,
-  maxSessionRejectedStreams: 100,
-  maxSettings: 32,
-  maxOutstandingPings: 10,
-  maxHeaderListPairs: 200,
-  maxSessionMemory: 64,
-};
-const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;
 
 /**
  * One port that speaks HTTP/1.1, HTTP/2 with prior knowledge, and both over TLS. The HTTP/1
@@ -254,6 +239,7 @@ export class Server {
       this.#opening = undefined;
       return;
     }
+    Peer.ofSocket(socket).onReset = () => connection.reset();
     const exchanges = new Http1Exchanges(socket, () => connection.hasUnread);
     this.#exchanges.set(socket, exchanges);
     connection.onRetire = () => exchanges.retire();
@@ -268,6 +254,7 @@ export class Server {
     const connection = this.#opening;
     if (connection === undefined) return;
     this.#connections.set(session, connection);
+    Peer.ofSession(session).onReset = () => connection.reset();
     connection.onRetire = () => session.close();
     connection.ping = (onAnswer) => pingSession(session, onAnswer);
     boundSession(session, {
