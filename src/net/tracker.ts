@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { sleep } from "../lib/sleep.ts";
+import { nextTurn } from "../lib/turns.ts";
 import { Connection, type ConnectionStatus } from "./connection.ts";
 import { VanishedWatch } from "./vanished.ts";
 
@@ -104,6 +105,26 @@ export class Tracker {
   }
 
   /**
+   * Does the same bit by bit. To the kernel and the peers the old connections are gone at once. What
+   * hangs on each is torn down one in a turn, as it takes longer than an answer, and not before
+   * somebody who came anew has been answered, `patienceMs` are over, or `hurry` aborts. Resolves with
+   * how many.
+   */
+  async clearOld(patienceMs: number, hurry: AbortSignal): Promise<number> {
+    const old = this.#old();
+    for (const connection of old) connection.cut();
+    const end = performance.now() + patienceMs;
+    while (old.length > 0 && !this.#hasServedAnew() && performance.now() < end) {
+      if (!(await sleep(LOOK_MS, hurry))) break;
+    }
+    for (const connection of old) {
+      connection.reset();
+      await nextTurn();
+    }
+    return old.length;
+  }
+
+  /**
    * Asks the peers of old connections whether they are there. Who answers within `timeoutMs` is of
    * the present epoch from then on; the others are destroyed by RST, at once when `signal` aborts.
    * Where the kernel may not be asked, HTTP/2 peers are asked by PING, and HTTP/1 connections are
@@ -159,6 +180,10 @@ export class Tracker {
 
   #old(): Connection[] {
     return this.list().filter((connection) => this.#isOld(connection));
+  }
+
+  #hasServedAnew(): boolean {
+    return this.list().some(({ epoch, hasAnswered }) => epoch === this.#epoch && hasAnswered);
   }
 
   #isOld(connection: Connection): boolean {

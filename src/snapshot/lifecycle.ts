@@ -34,12 +34,18 @@ export interface LifecycleParts extends QuiesceParts {
 const PAUSE_MS = 10_000;
 /** A restore that is announced this long after another, in ms, is another one. */
 const SAME_RESTORE_MS = 10_000;
+/** For so long, in ms, who comes after a restore is answered before what is old is torn down. */
+const PATIENCE_MS = 500;
 /** How long the peer of an old connection may take to answer a probe and a second one, in ms. */
 const PROBE_MS = 800;
 
 interface Restoring {
   readonly noticedBy: NoticedBy;
   destroyed: number;
+  /** The old connections lead nowhere, whatever a peer would answer. */
+  readonly isCertain: boolean;
+  /** Aborts when somebody waits for it to be done. */
+  readonly hurry: AbortController;
   /** What ports carry is cut: they were stopped, or it leads nowhere. */
   restartsPorts: boolean;
   readonly done: Promise<void>;
@@ -145,6 +151,7 @@ export class SnapshotLifecycle {
   /** Forgets what it waits for. */
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#restoring?.hurry.abort();
     this.#forgetPause();
     await Promise.allSettled([this.#preparing, this.#restoring?.done]);
     this.#forgetPause();
@@ -196,7 +203,9 @@ export class SnapshotLifecycle {
       return;
     }
     if (this.#restoring !== undefined) {
-      if (isCertain) this.#restoring.destroyed += connections.destroyOld();
+      const { isCertain: isClearing, hurry } = this.#restoring;
+      if (noticedBy === "call") hurry.abort();
+      if (isCertain && !isClearing) this.#restoring.destroyed += connections.destroyOld();
       this.#restoring.restartsPorts ||= isCertain;
       if (noticedBy === "generation") this.#redraw();
       return;
@@ -205,10 +214,12 @@ export class SnapshotLifecycle {
     this.#forgetPause();
     connections.wake();
     connections.beginEpoch();
-    const destroyed = isCertain ? connections.destroyOld() : 0;
     reseed();
     generation.advance();
-    const run = { noticedBy, destroyed, restartsPorts, done: Promise.resolve() };
+    const hurry = new AbortController();
+    if (noticedBy === "call") hurry.abort();
+    const done = Promise.resolve();
+    const run = { noticedBy, destroyed: 0, isCertain, hurry, restartsPorts, done };
     this.#restoring = run;
     this.#enter("restoring");
     run.done = this.#finish(run);
@@ -230,15 +241,17 @@ export class SnapshotLifecycle {
 
   async #finish(run: Restoring): Promise<void> {
     const { connections, ports, log } = this.#parts;
+    const { signal } = this.#closing;
     try {
-      const probed = await connections.probeOld(PROBE_MS, this.#closing.signal);
+      if (run.isCertain) run.destroyed += await connections.clearOld(PATIENCE_MS, run.hurry.signal);
+      const probed = await connections.probeOld(PROBE_MS, signal);
       run.destroyed += probed.destroyed;
     } catch (reason) {
       log.error({ err: reason }, "old connections could not be probed");
     }
     if (run.restartsPorts) {
       await ports?.stop();
-      if (!this.#closing.signal.aborted) ports?.start();
+      if (!signal.aborted) ports?.start();
     }
     const report = this.#report(run.noticedBy, run.destroyed);
     this.#lastRestore = report;

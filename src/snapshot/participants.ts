@@ -28,6 +28,12 @@ export interface Connections {
   beginEpoch(): number;
   /** Destroys the old connections by RST, also while they are being probed. Returns their number. */
   destroyOld(): number;
+  /**
+   * Does the same at once for the kernel and the peers, but here one after the other, and lets
+   * whoever comes anew go first for up to `patienceMs`, or until `hurry` aborts. Resolves with their
+   * number.
+   */
+  clearOld(patienceMs: number, hurry: AbortSignal): Promise<number>;
   /** Destroys the old connections whose peer does not answer; those that do are old no more. */
   probeOld(timeoutMs: number, signal?: AbortSignal): Promise<{ destroyed: number; kept: number }>;
   status(): readonly ConnectionStatus[];

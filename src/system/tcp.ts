@@ -53,6 +53,9 @@ export interface TcpInfo {
   sendWindowBytes: number;
 }
 
+/** A `struct sockaddr` of the family AF_UNSPEC, which stands for no peer. */
+const NO_ADDRESS = Buffer.alloc(16);
+
 const info = Buffer.alloc(INFO_BYTES);
 const infoLength = new Uint32Array(1);
 
@@ -124,6 +127,15 @@ export function setKeepAlive(
 export function resetOnClose(fd: number): void {
   const lingerForNoTime = new Int32Array([1, 0]);
   libcFunction(SETSOCKOPT)(fd, SOL_SOCKET, SO_LINGER, lingerForNoTime, lingerForNoTime.byteLength);
+}
+
+/**
+ * Ends the connection of `fd` at once by RST and leaves the descriptor open, so that its owner can
+ * close it in its own time. Returns whether it did.
+ */
+export function disconnect(fd: number): boolean {
+  const connect = libcFunction("int connect(int fd, const uint8_t *address, unsigned int length)");
+  return Number(connect(fd, NO_ADDRESS, NO_ADDRESS.length)) === 0;
 }
 
 const option = new Int32Array(1);

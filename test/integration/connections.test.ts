@@ -126,6 +126,44 @@ describe("a new epoch", () => {
     await Promise.all(clients.all.map((client) => client.ended));
   });
 
+  test("has old ones gone for all at once, and lets who comes be answered before they are torn down", async ({
+    guest,
+  }) => {
+    const { tracker, port } = guest.server;
+    using clients = await openAll({ port });
+    const old = tracker.list();
+    tracker.beginEpoch();
+
+    const clearing = tracker.clearOld(60_000, new AbortController().signal);
+
+    expect(socketsOn(port)).toEqual({});
+    const endings = await Promise.all(clients.all.map((client) => client.ended));
+    expect(endings).toEqual(clients.all.map(() => "ECONNRESET"));
+    expect(tracker.list()).toEqual(old);
+    const newcomer = await idleHttp1(guest);
+    expect(await clearing).toBe(old.length);
+    expect(tracker.list()).toHaveLength(1);
+    newcomer.socket.destroy();
+  });
+
+  test("tears old ones down when nobody comes in time, or somebody waits for it", async ({
+    guest,
+  }) => {
+    const { tracker, port } = guest.server;
+    for (const [patienceMs, hurry] of [
+      [0, new AbortController().signal],
+      [60_000, AbortSignal.abort()],
+    ] as const) {
+      using clients = await openAll({ port });
+      guest.tick();
+      tracker.beginEpoch();
+
+      expect(await tracker.clearOld(patienceMs, hurry)).toBe(clients.all.length);
+
+      await expect.poll(() => tracker.list()).toEqual([]);
+    }
+  });
+
   test.for([
     ["that are just being closed", false],
     ["whose client leaves its end open", true],

