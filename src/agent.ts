@@ -81,6 +81,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       guard: guardWith(stalls),
       onMetadataLost: warnOfLostMetadata(log),
     }),
+    generationId: () => snapshots.lifecycle.generationId,
     raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
       services: createServices(processParts, filesystem, snapshots),

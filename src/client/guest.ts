@@ -54,8 +54,10 @@ export class Guest implements Disposable {
     const { httpVersion = "2" } = options;
     const headers = headersOf(options);
     this.#headersMs = headersMs;
-    this.#transports = new Transports(url, { headers, deadlineMs, headersMs, httpVersion });
     this.#plain = new PlainHttp(url, headers, stallMs);
+    const onRestored = () => this.#plain.closeIdle();
+    const limits = { deadlineMs, headersMs, httpVersion };
+    this.#transports = new Transports(url, { headers, ...limits, onRestored });
     const unary = <S extends DescService>(service: S): Client<S> =>
       createClient(service, this.#transports.unary);
     const streaming = <S extends DescService>(service: S): Client<S> =>

@@ -5,12 +5,33 @@ import { GuestError, isLostConnection } from "./errors.ts";
 const IDEMPOTENT = new Set([
   "process.Process/List",
   "process.Process/Update",
+  "process.Process/AcknowledgeOutput",
   "filesystem.Filesystem/Stat",
   "filesystem.Filesystem/ListDir",
+  "filesystem.Filesystem/Remove",
+  "filesystem.Filesystem/BeginUpload",
+  "filesystem.Filesystem/WriteChunk",
+  "filesystem.Filesystem/CommitUpload",
+  "filesystem.Filesystem/CancelUpload",
+  "ports.Ports/List",
   "snapshot.Snapshot/Prepare",
   "snapshot.Snapshot/Restore",
   "snapshot.Snapshot/Status",
 ]);
+
+/** Names the life of a guest, in requests and answers. */
+const GENERATION = "thaw-generation";
+
+/** Asks with every call which life the guest is in, and hands the answer to `onGeneration`. */
+export function askGeneration(onGeneration: (id: string) => void): Interceptor {
+  return (next) => async (request) => {
+    request.header.set(GENERATION, "?");
+    const response = await next(request);
+    const id = response.header.get(GENERATION);
+    if (id !== null) onGeneration(id);
+    return response;
+  };
+}
 
 /** Says who calls: `X-Access-Token`, and the user as `Authorization`. */
 export function identify(headers: Readonly<Record<string, string>>): Interceptor {

@@ -6,7 +6,7 @@ import {
   Http2SessionManager,
 } from "@connectrpc/connect-node";
 import { closeIdleSockets, openAgent } from "./http1-agent.ts";
-import { doubtWhenLate, identify, limitHeaders, retryOnce } from "./interceptors.ts";
+import { askGeneration, doubtWhenLate, identify, limitHeaders, retryOnce } from "./interceptors.ts";
 
 /** How a guest is reached. */
 export interface TransportOptions {
@@ -17,6 +17,8 @@ export interface TransportOptions {
   /** How long the guest may take to begin an answer, in ms. */
   headersMs: number;
   httpVersion: "1.1" | "2";
+  /** Told when the guest was restored: what was connected before is dead. */
+  onRestored?: () => void;
 }
 
 /** The connections of one transport. */
@@ -27,6 +29,8 @@ interface Connections {
   drop(): void;
   /** Closes those whose peer does not answer at once. */
   doubt(): void;
+  /** Closes all but the latest, which has just brought an answer. */
+  keepLatest(): void;
 }
 
 /** How often the peer of an open stream is asked whether it is there, and what it may take, in ms. */
@@ -44,6 +48,8 @@ export class Transports {
   /** For streams: they last as long as what they tell of. */
   readonly streaming: Transport;
   readonly #connections: readonly Connections[];
+  readonly #onRestored: () => void;
+  #generation: string | undefined;
 
   constructor(url: string, options: TransportOptions) {
     const doubt = doubtWhenLate(() => {
@@ -52,18 +58,33 @@ export class Transports {
     const interceptors = [identify(options.headers), limitHeaders(options.headersMs), doubt];
     const open = options.httpVersion === "2" ? overHttp2 : overHttp1;
     const unary = open(url, {
-      interceptors: [...interceptors, retryOnce],
+      interceptors: [askGeneration((id) => this.#follow(id, unary)), ...interceptors, retryOnce],
       defaultTimeoutMs: options.deadlineMs,
     });
-    const streaming = open(url, { interceptors });
+    const streaming = open(url, {
+      interceptors: [askGeneration((id) => this.#follow(id, streaming)), ...interceptors],
+    });
     this.unary = unary.transport;
     this.streaming = streaming.transport;
     this.#connections = [unary, streaming];
+    this.#onRestored = options.onRestored ?? (() => {});
   }
 
   /** Closes connections on which nothing goes on. */
   closeIdle(): void {
     for (const connections of this.#connections) connections.closeIdle();
+  }
+
+  /** `answering` has brought word of a life: what was connected in another one leads nowhere. */
+  #follow(generation: string, answering: Connections): void {
+    const before = this.#generation;
+    this.#generation = generation;
+    if (before === undefined || before === generation) return;
+    for (const connections of this.#connections) {
+      if (connections === answering) connections.keepLatest();
+      else connections.drop();
+    }
+    this.#onRestored();
   }
 
   /** Closes every connection; what goes on fails as lost. The next call opens a fresh one. */
@@ -86,6 +107,9 @@ function overHttp2(url: string, options: CallOptions): Connections & { transport
     doubt: () => {
       for (const session of sessions) verify(session);
     },
+    keepLatest: () => {
+      for (const session of [...sessions].slice(0, -1)) session.destroy();
+    },
   };
 }
 
@@ -98,6 +122,7 @@ function overHttp1(url: string, options: CallOptions): Connections & { transport
     drop: () => agent.destroy(),
     // A call has its connection for itself, and closes it when it is given up.
     doubt: () => {},
+    keepLatest: () => closeIdleSockets(agent),
   };
 }
 

@@ -36,8 +36,12 @@ export interface RouterParts {
   /** Finds peers that stop in the middle of a body or of an answer. */
   stalls: StallWatch;
   log: Logger;
+  /** The id of the guest's life, for callers who keep connections. */
+  generationId: () => string;
 }
 
+/** Asked for by its presence in a request, and answered in the same. */
+const GENERATION = "thaw-generation";
 /** Why a call's signal aborts. Made once: an error of its own for every request costs microseconds. */
 const CLIENT_GONE = new DOMException("the client has gone", "AbortError");
 
@@ -66,6 +70,9 @@ export class Router {
     if (!isPage) this.#parts.admission.checkOrigin(request);
     if (answerCors(request, response)) return;
     if (!isPage) this.#parts.admission.checkToken(request, path);
+    if (request.headers[GENERATION] !== undefined) {
+      response.setHeader(GENERATION, this.#parts.generationId());
+    }
     this.#watch(request, response);
     const kind = this.#parts.rpcPaths.get(path);
     if (kind !== undefined) {

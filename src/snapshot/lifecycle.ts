@@ -126,6 +126,11 @@ export class SnapshotLifecycle {
     this.#lastRestore = { ...this.#lastRestore, clockMovedNs: movedNs };
   }
 
+  /** The id of this life: another one after every restore. */
+  get generationId(): string {
+    return this.#parts.generation.id;
+  }
+
   /** What Status answers. */
   status(): SnapshotStatus {
     const { connections, generation, awake } = this.#parts;

@@ -51,18 +51,25 @@ export class CuttingProxy implements AsyncDisposable {
     return [...this.#pairs].filter(({ cut }) => cut === undefined).length;
   }
 
+  /** Cuts the oldest connection. */
+  cutOldest(how: Cut): void {
+    const [oldest] = [...this.#pairs].filter(({ cut }) => cut === undefined);
+    if (oldest !== undefined) this.#cut(oldest, how);
+  }
+
   /** Cuts every connection. What is dropped stays open without a word until this is disposed. */
   cut(how: Cut): void {
-    for (const pair of this.#pairs) {
-      if (pair.cut !== undefined) continue;
-      pair.cut = how;
-      if (how === "reset") {
-        pair.client.resetAndDestroy();
-        pair.guest.resetAndDestroy();
-      } else if (how === "half-close") {
-        pair.client.end();
-        pair.guest.end();
-      }
+    for (const pair of this.#pairs) if (pair.cut === undefined) this.#cut(pair, how);
+  }
+
+  #cut(pair: Pair, how: Cut): void {
+    pair.cut = how;
+    if (how === "reset") {
+      pair.client.resetAndDestroy();
+      pair.guest.resetAndDestroy();
+    } else if (how === "half-close") {
+      pair.client.end();
+      pair.guest.end();
     }
   }
 

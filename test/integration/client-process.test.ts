@@ -230,3 +230,46 @@ describe("a program", () => {
     await expect(starting).rejects.toMatchObject({ kind: "unreachable" });
   });
 });
+
+describe("the connections of a guest", () => {
+  test("are told the life that the guest is in, by who is asked for it alone", async ({
+    agent,
+  }) => {
+    using guest = new Guest(agent.url);
+    const { generationId } = await guest.snapshot.status();
+    const silent = await fetch(`${agent.url}/health`);
+    const asked = await fetch(`${agent.url}/health`, { headers: { "thaw-generation": "?" } });
+
+    expect(silent.headers.has("thaw-generation")).toBe(false);
+    expect(asked.headers.get("thaw-generation")).toBe(generationId);
+  });
+
+  test("of the life before are dropped as soon as an answer tells of another one", async ({
+    agent,
+  }) => {
+    await using proxy = await CuttingProxy.start(agent.port);
+    using guest = new Guest(proxy.url);
+    using host = new Guest(agent.url);
+    let resume = () => {};
+    const resumed = new Promise<void>((resolve) => (resume = resolve));
+    const program = await guest.process.start("sleep", {
+      args: ["1000"],
+      // Silence alone would be noticed much later.
+      keepaliveMs: 60_000,
+      onResumed: () => resume(),
+    });
+    const waiting = program.wait();
+    await guest.process.list();
+    const taken = proxy.taken;
+    proxy.cutOldest("drop");
+    const start = performance.now();
+    await host.snapshot.restore();
+    await guest.process.list();
+    await resumed;
+
+    expect(performance.now() - start).toBeLessThan(8_000);
+    expect(proxy.taken - taken, "no more are opened than are needed").toBeLessThanOrEqual(3);
+    await program.kill();
+    expect(await waiting).toMatchObject({ status: "signal: terminated" });
+  });
+});
