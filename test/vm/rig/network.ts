@@ -29,14 +29,30 @@ export class Network {
     ip("addr", "add", `${HOST}/24`, "dev", "tap0");
     ip("link", "set", "tap0", "up");
     if (hasFar) ip("addr", "add", `${FAR}/32`, "dev", "lo");
-    // Nobody has to ask for the guest's hardware address, which would take a second.
-    ip("neigh", "replace", GUEST, "lladdr", GUEST_MAC, "dev", "tap0", "nud", "permanent");
+    this.#introduce();
+  }
+
+  /** Loses everything that either side sends. */
+  unplug(): void {
+    run("ip", ["-n", this.name, "link", "set", "tap0", "down"]);
+  }
+
+  /** Carries again what either side sends. */
+  plugIn(): void {
+    run("ip", ["-n", this.name, "link", "set", "tap0", "up"]);
+    this.#introduce();
   }
 
   /** A TCP connection that ends in this namespace, whoever holds it. */
   async connect(port: number, options: ConnectOptions = {}): Promise<Socket> {
     this.#door ??= new Door(this.name);
     return await this.#door.connect(port, options);
+  }
+
+  /** Nobody has to ask for the guest's hardware address, which would take a second. */
+  #introduce(): void {
+    const guest = ["neigh", "replace", GUEST, "lladdr", GUEST_MAC];
+    run("ip", ["-n", this.name, ...guest, "dev", "tap0", "nud", "permanent"]);
   }
 
   /** Removes the namespace. Sockets that are held keep its remains alive, unseen. */
