@@ -1066,9 +1066,9 @@ export declare type SendSignalRequest = Message<"process.SendSignalRequest"> & {
   number: number;
 
   /**
-   * Reaches the process and all that it has started, wherever that has moved to: its cgroup where
-   * it has one of its own, else its session, its group and the descendants that carry its mark.
-   * Also for 30 s after the process itself has ended.
+   * Reaches the process and all that it has started, wherever that has moved to: what carries its
+   * mark, its session, its group, and the descendants of these. Also for 30 s after the process
+   * itself has ended.
    *
    * @generated from field: bool scope = 1001;
    */
@@ -1076,7 +1076,7 @@ export declare type SendSignalRequest = Message<"process.SendSignalRequest"> & {
 
   /**
    * Present: waits this long, at most 60 s, for what was signalled to be gone, and then sends
-   * SIGKILL to what is left. With zero it sends SIGKILL at once.
+   * SIGKILL to what is left. With zero it sends SIGKILL at once. A caller that leaves stops it.
    *
    * @generated from field: google.protobuf.Duration grace = 1002;
    */

@@ -5,22 +5,19 @@ import { startTimer } from "../lib/timer.ts";
 import { findHolders, type Holder } from "../system/holders.ts";
 import { describeExit, type EndFacts, type Exit } from "./exit.ts";
 import { FanOut } from "./fan-out.ts";
+import type { ProcessIdentity } from "./identity.ts";
 import { LogView, type ViewSource } from "./log-view.ts";
 import { type OutputKind, OutputReader } from "./output.ts";
-import { type LogOptions, type Offsets, OutputLog } from "./output-log.ts";
+import { type Offsets, OutputLog } from "./output-log.ts";
 import { ProcessInput } from "./process-input.ts";
+import { OneProcess, Scope } from "./reach.ts";
+import { type Order, type Outcome, SIGKILL, signalAll } from "./signalling.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
 /** The most programs that are named which hold a process's outputs. */
 const MOST_HOLDERS = 64;
-
-/** What a program is asked to be, kept as it was requested. */
-export interface ProcessConfig {
-  cmd: string;
-  args: readonly string[];
-  envs: Readonly<Record<string, string>>;
-  cwd: string | undefined;
-}
+/** Who sends one of these wants the process to end. */
+const ENDING_SIGNALS: ReadonlySet<number> = new Set([constants.signals.SIGTERM, SIGKILL]);
 
 /** The agent's ends of a process's descriptors; they belong to the process from then on. */
 export interface ProcessDescriptors {
@@ -28,19 +25,6 @@ export interface ProcessDescriptors {
   stdout: number | undefined;
   stderr: number | undefined;
   pty: number | undefined;
-}
-
-/** Who a process is from its beginning. */
-export interface ProcessIdentity {
-  pid: number;
-  config: ProcessConfig;
-  tag: string | undefined;
-  log: LogOptions;
-  /** The name of the account it runs as. */
-  user: string;
-  hasTerminal: boolean;
-  /** By the guest's clock. */
-  startedAt: Date;
 }
 
 /** What a process needs from outside. */
@@ -94,6 +78,16 @@ export class GuestProcess {
   /** How many follow it. */
   get viewers(): number {
     return this.#fanOut.size;
+  }
+
+  /** What it and all that it has started carry. */
+  get mark(): string {
+    return this.identity.mark;
+  }
+
+  /** Whether it has exited itself: its pid may be another's. */
+  get hasExited(): boolean {
+    return this.#exit !== undefined;
   }
 
   /** Whether it has exited itself and others hold its outputs. */
@@ -170,26 +164,42 @@ export class GuestProcess {
   }
 
   /** Sends a signal to the process itself. After TERM or KILL its pipes are not waited for. */
-  signal(signal: "SIGTERM" | "SIGKILL"): void {
-    this.#isToldToEnd = true;
+  signal(number: number): void {
     try {
-      if (this.#exit === undefined) {
-        process.kill(this.pid, signal);
-        this.#sent.add(constants.signals[signal]);
-      }
+      if (this.#exit !== undefined) return;
+      process.kill(this.pid, number);
+      this.#sent.add(number);
     } catch (cause) {
       throw new AgentError("internal", `error sending signal: ${messageOf(cause)}`, { cause });
+    } finally {
+      if (ENDING_SIGNALS.has(number)) this.#leaveOutputs();
     }
-    if (this.#exit !== undefined) this.#settle();
+  }
+
+  /** The same for more than the process itself, and for the time after; tells who is still there. */
+  async signalAll(order: Order & { isScope: boolean }, abort: AbortSignal): Promise<Outcome> {
+    const reach = order.isScope ? new Scope(this) : new OneProcess(this);
+    this.#sent.add(order.signal);
+    if (order.graceMs !== undefined) this.#sent.add(SIGKILL);
+    const outcome = await signalAll(reach, order, abort);
+    // Not before: those that come to their end may have something left to write.
+    if ([...this.#sent].some((number) => ENDING_SIGNALS.has(number))) this.#leaveOutputs();
+    return outcome;
   }
 
   /** The same for when there is nobody to tell that the agent may not signal this program. */
   askToEnd(signal: "SIGTERM" | "SIGKILL"): void {
     try {
-      this.signal(signal);
+      this.signal(constants.signals[signal]);
     } catch (reason) {
       if (!(reason instanceof AgentError)) throw reason;
     }
+  }
+
+  /** Its outputs are not waited for any longer than for itself. */
+  #leaveOutputs(): void {
+    this.#isToldToEnd = true;
+    if (this.#exit !== undefined) this.#settle();
   }
 
   #read(kind: OutputKind, fd: number): OutputReader {

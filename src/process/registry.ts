@@ -1,51 +1,26 @@
 import { AgentError } from "../errors.ts";
-import type { User } from "../system/users.ts";
+import { newMark } from "../system/mark.ts";
 import type { EndFacts, Exit, ProcessEnd } from "./exit.ts";
-import { GuestProcess, type ProcessConfig, type ProcessDescriptors } from "./guest-process.ts";
-import { type LogOptions, noOffsets, type Offsets } from "./output-log.ts";
-import type { PtySize } from "./pty.ts";
+import { GuestProcess, type ProcessDescriptors } from "./guest-process.ts";
+import { noOffsets, type Offsets } from "./output-log.ts";
+import { Scope } from "./reach.ts";
 import { Reaper } from "./reaper.ts";
 import { type EndedProcess, endedView, Retention, type Selector } from "./retention.ts";
+import { type Order, type Outcome, signalAll } from "./signalling.ts";
 import { type Spawned, Spawner } from "./spawn.ts";
-import { describeStart, startError } from "./start-error.ts";
+import { startError } from "./start-error.ts";
 import { StartKeys } from "./start-keys.ts";
+import {
+  credentialsOf,
+  groupOf,
+  rejectNul,
+  requestOf,
+  type StartOptions,
+  type ViewOptions,
+} from "./start-options.ts";
 import { closeAll, openStdio, type Stdio } from "./stdio.ts";
 import { ViewWindows, type WindowWatch } from "./view-window.ts";
 import type { Viewer } from "./viewer.ts";
-
-/** What `start` needs to know. */
-export interface StartOptions {
-  /** As it was requested; shown by `list`. */
-  config: ProcessConfig;
-  tag: string | undefined;
-  user: User;
-  /** The resolved working directory. */
-  cwd: string;
-  /** The whole environment. */
-  environment: Readonly<Record<string, string>>;
-  /** The size of the terminal; `undefined` runs the program on pipes. */
-  pty: PtySize | undefined;
-  /** Whether stdin is a pipe; otherwise it is /dev/null. */
-  hasStdin: boolean;
-  /** The life-time of the process in ms; `undefined` sets no limit. */
-  lifetimeMs: number | undefined;
-  /** How much of the output is kept, and what happens when that is full. */
-  log: LogOptions;
-  /** What its viewer learns. */
-  view: ViewOptions;
-  /** Makes the start safe to repeat: the same key stands for the same process. */
-  key: string | undefined;
-}
-
-/** What a viewer asks for beyond envd's contract. */
-export interface ViewOptions {
-  /** Whether it learns of offsets and gaps. */
-  withOffsets: boolean;
-  /** How much may be under way unacknowledged, in bytes; 0 bounds nothing. Needs offsets. */
-  windowBytes: number;
-  /** Whether it is told the end when the program has exited, whoever holds its outputs. */
-  endsAtExit: boolean;
-}
 
 /** What the registry is made with. */
 export interface RegistryOptions {
@@ -60,9 +35,6 @@ export interface RegistryOptions {
   /** Finds out that a viewer keeps its window closed for the stall time. */
   windowWatch: WindowWatch;
 }
-
-/** Programs with this tag stay in the agent's own cgroup, and so run while the guest is frozen. */
-const SYSTEM_TAG = "_system";
 
 /** Every process the agent has started, live or just ended. */
 export class ProcessRegistry {
@@ -124,6 +96,22 @@ export class ProcessRegistry {
   }
 
   /**
+   * Signals a process and, if asked, all that it has started; that also for the retention time.
+   * Throws `not-found`; rejects with the reason of `abort`, and does no more then.
+   */
+  async signalAll(
+    selector: Selector,
+    order: Order & { isScope: boolean },
+    abort: AbortSignal,
+  ): Promise<Outcome> {
+    const live = this.#find(selector);
+    if (live !== undefined) return await live.signalAll(order, abort);
+    const ended = this.#retention.find(selector);
+    if (ended === undefined || !order.isScope) throw notFound(selector);
+    return await signalAll(new Scope({ ...ended, hasExited: true }), order, abort);
+  }
+
+  /**
    * Runs a program and follows it from its first byte. Resolves once it has been executed; a
    * command that does not exist starts and ends with 127, as in a shell. With a key that was used
    * before it follows the process that was started then.
@@ -149,9 +137,10 @@ export class ProcessRegistry {
   async #start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Viewer }> {
     if (this.#isClosed) throw new AgentError("unavailable", "the agent is shutting down");
     rejectNul(options);
-    const { spawned, fds } = this.#spawn(options);
+    const mark = newMark();
+    const { spawned, fds } = this.#spawn(options, mark);
     const { config, tag, lifetimeMs, log, key } = options;
-    const identity = { pid: spawned.pid, config, tag, log, user: options.user.name };
+    const identity = { pid: spawned.pid, config, tag, log, mark, user: options.user.name };
     const hasTerminal = options.pty !== undefined;
     const startedAt = new Date();
     const onEnd = ({ end, facts }: { end: ProcessEnd; facts: EndFacts }) => {
@@ -235,7 +224,7 @@ export class ProcessRegistry {
     }
   }
 
-  #spawn(options: StartOptions): { spawned: Spawned; fds: ProcessDescriptors } {
+  #spawn(options: StartOptions, mark: string): { spawned: Spawned; fds: ProcessDescriptors } {
     const { pty, user, config } = options;
     const group = groupOf(options);
     const stdio = this.#openStdio(options);
@@ -248,6 +237,7 @@ export class ProcessRegistry {
         hasTerminal: pty !== undefined,
         credentials: credentialsOf(options, user),
         cgroupProcs: group === undefined ? undefined : this.#cgroupProcs(group),
+        mark,
       });
       return { spawned, fds: stdio.agent };
     } catch (reason) {
@@ -257,35 +247,6 @@ export class ProcessRegistry {
       closeAll(stdio.child);
     }
   }
-}
-
-function groupOf({ tag, pty }: StartOptions): "user" | "ptys" | undefined {
-  if (tag === SYSTEM_TAG) return undefined;
-  return pty === undefined ? "user" : "ptys";
-}
-
-function credentialsOf(options: StartOptions, user: User): User | undefined {
-  const uid = process.geteuid?.() ?? 0;
-  if (uid === 0) return user;
-  if (uid === user.uid) return undefined;
-  const reason = `only root can start a process as '${user.name}', and the agent runs as uid ${uid}`;
-  throw new AgentError("invalid", describeStart(options, reason));
-}
-
-/** What makes two starts the same. */
-function requestOf({ config, tag, pty, user, hasStdin }: StartOptions): string {
-  const envs = Object.entries(config.envs).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([config.cmd, config.args, envs, config.cwd, tag, pty, user.uid, hasStdin]);
-}
-
-function rejectNul({ config, environment, cwd }: StartOptions): void {
-  const texts = [config.cmd, ...config.args, cwd, ...Object.entries(environment).flat()];
-  const bad = texts.find((text) => text.includes("\0"));
-  if (bad === undefined) return;
-  throw new AgentError(
-    "invalid",
-    `${JSON.stringify(bad)} holds a NUL byte, which no command can be given`,
-  );
 }
 
 function notFound(selector: Selector): AgentError {

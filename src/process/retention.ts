@@ -1,5 +1,5 @@
 import type { EndFacts, ProcessEnd } from "./exit.ts";
-import type { ProcessIdentity } from "./guest-process.ts";
+import type { ProcessIdentity } from "./identity.ts";
 import { LogView, type ViewSource } from "./log-view.ts";
 import type { Offsets, OutputLog } from "./output-log.ts";
 import type { Viewer } from "./viewer.ts";

@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { openDescriptor, openPipe } from "../system/descriptors.ts";
 import { errnoName, libcFunction, SystemError } from "../system/libc.ts";
+import { withMark } from "../system/mark.ts";
 
 /** What a child is before it becomes the command. */
 export interface SpawnOptions {
@@ -18,6 +19,8 @@ export interface SpawnOptions {
   credentials: { uid: number; gid: number; groups: readonly number[] } | undefined;
   /** The cgroup.procs file to enter before anything else; `undefined` enters none. */
   cgroupProcs: string | undefined;
+  /** What it and all that it starts can be told by, from `newMark`. */
+  mark: string;
 }
 
 /** A step before the command failed, so that no command ran. */
@@ -92,7 +95,8 @@ export class Spawner {
     const actions = fileActions([...options.stdio, status.writeFd]);
     const pid = new Int32Array(1);
     const spawn = libcFunction(POSIX_SPAWN);
-    const errno = Number(spawn(pid, this.#helper, actions, null, argv, environment));
+    const start = () => Number(spawn(pid, this.#helper, actions, null, argv, environment));
+    const errno = withMark(options.mark, start);
     libcFunction("int posix_spawn_file_actions_destroy(void *actions)")(actions);
     closeSync(status.writeFd);
     if (errno !== 0) {

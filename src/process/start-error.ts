@@ -1,5 +1,5 @@
 import { AgentError } from "../errors.ts";
-import type { ProcessConfig } from "./guest-process.ts";
+import type { ProcessConfig } from "./identity.ts";
 import type { PtySize } from "./pty.ts";
 import { SpawnError } from "./spawn.ts";
 

@@ -18,8 +18,9 @@ import {
   type Offsets,
 } from "../process/output-log.ts";
 import type { PtySize } from "../process/pty.ts";
-import type { ProcessRegistry, ViewOptions } from "../process/registry.ts";
+import type { ProcessRegistry } from "../process/registry.ts";
 import type { Selector } from "../process/retention.ts";
+import type { ViewOptions } from "../process/start-options.ts";
 import type { Viewer } from "../process/viewer.ts";
 import type { User } from "../system/users.ts";
 

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type ProcessInfo, ProcessInfoSchema } from "../../gen/process/process_pb.js";
-import type { GuestProcess, ProcessIdentity } from "../process/guest-process.ts";
+import type { GuestProcess } from "../process/guest-process.ts";
+import type { ProcessIdentity } from "../process/identity.ts";
 import type { EndedProcess } from "../process/retention.ts";
 import { toEndEvent, toOutputOffsets } from "./process-events.ts";
 

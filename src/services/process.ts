@@ -3,7 +3,6 @@ import {
   type Process,
   type ProcessEvent as ProcessEventMessage,
   type ProcessInput,
-  Signal,
   type StreamInputRequest,
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
@@ -22,6 +21,7 @@ import {
   toSelector,
 } from "./process-follow.ts";
 import { toEndedInfo, toProcessInfo } from "./process-info.ts";
+import { toOrder } from "./process-signal.ts";
 
 /** The longest name of a writer. */
 const MOST_WRITER_CHARACTERS = 64;
@@ -60,9 +60,13 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       await streamInput(parts, requests, signal);
       return {};
     },
-    sendSignal: ({ process, signal }) => {
-      const target = processes.get(toSelector(process));
-      target.signal(toSignalName(signal));
+    async sendSignal(request, { signal }) {
+      const selector = toSelector(request.process);
+      const order = toOrder(request);
+      if (order.isScope || order.graceMs !== undefined) {
+        return await processes.signalAll(selector, order, signal);
+      }
+      processes.get(selector).signal(order.signal);
       return {};
     },
     closeStdin: ({ process }) => {
@@ -166,10 +170,4 @@ function toInputPlace(given: {
     throw new AgentError("invalid", message);
   }
   return offset === undefined ? undefined : { offset: Number(offset), writer };
-}
-
-function toSignalName(signal: Signal): "SIGTERM" | "SIGKILL" {
-  if (signal === Signal.SIGTERM) return "SIGTERM";
-  if (signal === Signal.SIGKILL) return "SIGKILL";
-  throw new AgentError("unimplemented", `invalid signal: ${signal} (15 and 9 can be sent)`);
 }

@@ -1,11 +1,9 @@
-import { fstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { fstatSync, readdirSync, readlinkSync } from "node:fs";
 import { callLibc } from "./libc.ts";
+import { commandOf, programs, visitInSlices } from "./programs.ts";
 
 /** Asks a terminal's master for the number of its other side. */
 const TIOCGPTN = 0x80045430;
-const COMMAND_CHARACTERS = 256;
-/** How long others wait for their turn while programs are looked at, in ms. */
-const SLICE_MS = 2;
 /** How long is looked at most, in ms. */
 const MOST_MS = 30;
 
@@ -45,38 +43,14 @@ export async function findHolders(
 ): Promise<Holder[]> {
   const found: Holder[] = [];
   const start = performance.now();
-  let slice = start;
   const pids = programs();
   // Numbers are given in turn, from the lowest again after the highest.
   const turn = [...pids.filter((pid) => pid > leader), ...pids.filter((pid) => pid <= leader)];
-  for (const pid of turn) {
+  await visitInSlices(turn, (pid) => {
     if (pid !== process.pid && holdsAny(pid, names)) found.push({ pid, command: commandOf(pid) });
-    const now = performance.now();
-    if (found.length >= most || now - start > MOST_MS) break;
-    if (now - slice < SLICE_MS) continue;
-    await new Promise(setImmediate);
-    slice = performance.now();
-  }
+    return found.length < most && performance.now() - start < MOST_MS;
+  });
   return found;
-}
-
-/** The pids of all programs, the lowest first. */
-export function programs(): number[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => pid > 0)
-    .toSorted((a, b) => a - b);
-}
-
-/** The command line of `pid`, cut to 256 characters; its name when it has none, "" once it is gone. */
-export function commandOf(pid: number): string {
-  try {
-    const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0+$/, "");
-    const text = line === "" ? readFileSync(`/proc/${pid}/comm`, "utf8").trim() : line;
-    return text.replaceAll("\0", " ").slice(0, COMMAND_CHARACTERS);
-  } catch {
-    return "";
-  }
 }
 
 function holdsAny(pid: number, names: ReadonlySet<string>): boolean {

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { defaultConfig } from "../../../src/config.ts";
 import { DEFAULT_LOG_BYTES } from "../../../src/process/output-log.ts";
-import { ProcessRegistry, type StartOptions } from "../../../src/process/registry.ts";
+import { ProcessRegistry } from "../../../src/process/registry.ts";
+import type { StartOptions } from "../../../src/process/start-options.ts";
 import type { Viewer } from "../../../src/process/viewer.ts";
 import { Users } from "../../../src/system/users.ts";
 
@@ -122,7 +123,7 @@ test.skipIf(!isWritable(LAST_PID))(
       writeFileSync(LAST_PID, String(first.process.pid - 1));
       second = await processes.start(shell("exec sleep 100"));
       if (second.process.pid === first.process.pid) break;
-      second.process.signal("SIGKILL");
+      second.process.signal(9);
     }
     expect(second.process.pid).toBe(first.process.pid);
     expect(processes.list()).toEqual([first.process, second.process]);
@@ -161,7 +162,7 @@ test("who writes to a program that has ended is told, even when a child of it ho
   const child = Number(await read(viewer, (text) => text.endsWith("\n")));
   const writing = program.input.writeStdin(Buffer.alloc(1 << 20), new AbortController().signal);
 
-  program.signal("SIGKILL");
+  program.signal(9);
 
   await expect(writing).rejects.toThrow("error writing to stdin");
   process.kill(child, "SIGKILL");
@@ -185,5 +186,5 @@ test("two starts with one key at the same time run one process", async () => {
 
   expect(second.process).toBe(first.process);
   expect(processes.list()).toEqual([first.process]);
-  first.process.signal("SIGKILL");
+  first.process.signal(9);
 });
