@@ -14,6 +14,8 @@ const FIRST_CHUNK_BYTES = 256 * 1024;
 const LEAST_CHUNK_BYTES = 16 * 1024;
 /** Requests above 1 MiB are refused by proxies in their usual configuration. */
 const MOST_CHUNK_BYTES = 512 * 1024;
+/** How much is read at once for the checksum alone. */
+const HASHED_BYTES = 1024 * 1024;
 /** How long one chunk may take, in ms; a smaller one is sent then. */
 const CHUNK_MS = 15_000;
 /** How long a commit may take, in ms: a large file is written down then. */
@@ -42,6 +44,11 @@ export interface UploadOptions extends PatienceOptions {
   mode?: number | undefined;
   /** When the content last changed. Default: when it is put in its place. */
   modifiedAt?: Date | undefined;
+  /**
+   * What the guest knows this upload by, at most 128 of A-Z, a-z, 0-9, `-` and `_`: a later run with
+   * the same content goes on where this one was left. Default: a random one, forgotten on failure.
+   */
+  uploadId?: string | undefined;
   /** Told how much is under way or there, and how much it is if that is known. */
   onProgress?: ((done: number, total: number | undefined) => void) | undefined;
 }
@@ -77,7 +84,7 @@ type Sent = MessageInitShape<typeof WriteFileRequestSchema>;
 
 class Upload {
   readonly #parts: UploadParts;
-  readonly #id = randomId();
+  readonly #id: string;
   readonly #patience: Patience;
   #chunkBytes = FIRST_CHUNK_BYTES;
   /** How far it was sent, how much of that the guest had when it was asked, and how far it was read. */
@@ -91,6 +98,7 @@ class Upload {
 
   constructor(parts: UploadParts) {
     this.#parts = parts;
+    this.#id = parts.uploadId ?? randomId();
     this.#patience = new Patience(parts);
   }
 
@@ -105,6 +113,7 @@ class Upload {
         }
       }
     } catch (failure) {
+      if (this.#parts.uploadId !== undefined) throw failure;
       // What has arrived is of no use any more.
       const forgetting = { timeoutMs: CHUNK_MS };
       this.#parts.unary.cancelUpload({ uploadId: this.#id }, forgetting).catch(() => {});
@@ -127,6 +136,7 @@ class Upload {
     this.#patience.answered();
     if (Number(offset) > this.#arrived) this.#patience.progressed();
     this.#arrived = Number(offset);
+    await this.#hashTo(this.#arrived);
     this.#moveTo(this.#arrived);
     const committed = streaming === undefined ? await this.#inChunks() : await this.#atOnce();
     if (committed === undefined) throw new GuestError("failed", "the guest told nothing");
@@ -182,7 +192,7 @@ class Upload {
 
   async #read(): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      return (await this.#readSource()) as Uint8Array<ArrayBuffer>;
+      return (await this.#readPart(this.#chunkBytes)) as Uint8Array<ArrayBuffer>;
     } catch (reason) {
       // Told here, as the transport gives what its messages fail with as a failure of its own.
       this.#localFailure = toGuestError(reason);
@@ -190,9 +200,9 @@ class Upload {
     }
   }
 
-  async #readSource(): Promise<Uint8Array> {
+  async #readPart(length: number): Promise<Uint8Array> {
     const { source, hasher } = this.#parts;
-    const bytes = await source.read(this.#offset, this.#chunkBytes);
+    const bytes = await source.read(this.#offset, length);
     const end = this.#offset + bytes.length;
     if (bytes.length === 0 && source.size !== undefined && end !== source.size) {
       throw new GuestError("wrong-state", `the source ends at ${end} and not at ${source.size}`);
@@ -202,6 +212,15 @@ class Upload {
       this.#hashed = end;
     }
     return bytes;
+  }
+
+  /** Takes what an earlier run has sent into the checksum. */
+  async #hashTo(offset: number): Promise<void> {
+    while (this.#hashed < offset) {
+      const length = Math.min(HASHED_BYTES, offset - this.#hashed);
+      this.#offset = this.#hashed;
+      if ((await this.#readPart(length)).length === 0) return;
+    }
   }
 
   #moveTo(offset: number): void {

@@ -31,11 +31,13 @@ describe("thaw exec -it", () => {
     await using terminal = await inTerminal(agent, "bash", "--norc", "-i");
     await terminal.type("PS1='ready> '\r");
     await terminal.until(/\[\?2004hready> /);
-    await terminal.type("sleep 100\r");
+    const loop = "trap 'echo go''ing' CONT; echo st''arted; while :; do sleep 0.05; done";
+    await terminal.type(`sh -c "${loop}"\r`);
+    await terminal.until("started");
     await terminal.type("\x1a");
     await terminal.until("Stopped");
     await terminal.type("fg\r");
-    await terminal.until(/fg\r\n.*sleep 100/s);
+    await terminal.until("going");
     await terminal.type("\x03");
     await terminal.until(/\^C\r\n/);
     await terminal.type("echo code $?\r");

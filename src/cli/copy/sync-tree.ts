@@ -1,0 +1,79 @@
+import { basename } from "node:path";
+import { type Guest, GuestError, type TreePath } from "../../client/index.ts";
+import { Failure } from "../host-command.ts";
+import { remark } from "../paint.ts";
+import { shown } from "../shown.ts";
+import { fetchTree } from "./fetch-tree.ts";
+import { listLocalTree } from "./local-tree.ts";
+import { sayCut } from "./persist.ts";
+import { type Plan, planCopy } from "./plan.ts";
+import { Progress } from "./progress.ts";
+import { sendTree } from "./send-tree.ts";
+
+/** Two directories, one of which is to become as the other is. */
+export interface SyncTree {
+  guest: Guest;
+  local: string;
+  /** Empty: the user's home. */
+  remote: string;
+  /** Which way: into the guest or out of it. */
+  direction: "up" | "down";
+  /** What is not in the source is removed. */
+  deletes: boolean;
+  byChecksum: boolean;
+  isQuiet: boolean;
+  /** Only tell. */
+  isDry: boolean;
+  /** Told of everything that is done, before it is. */
+  onChange: (deed: "+" | "-", entry: TreePath) => void;
+}
+
+/** Makes one directory as another is. Resolves to whether all of it could be copied. */
+export async function syncTree(syncing: SyncTree): Promise<boolean> {
+  const { guest, local, direction, isDry, isQuiet, onChange } = syncing;
+  const remote = syncing.remote || ".";
+  const { source, there } = await listBoth({ ...syncing, remote });
+  const plan = planCopy(source, there, syncing);
+  for (const entry of plan.removals) onChange("-", entry);
+  for (const entry of changed(plan)) onChange("+", entry);
+  for (const { path } of plan.ignored) remark(`${shown(path)}: neither file, directory nor link`);
+  if (isDry) return true;
+  using progress = new Progress(basename(local), plan.bytes + plan.sameBytes, isQuiet);
+  progress.skip(plan.sameBytes);
+  const doing = { guest, local, remote, plan, progress };
+  if (direction === "up") {
+    await sendTree(doing);
+    return true;
+  }
+  const skipped = await fetchTree(doing);
+  for (const reason of skipped) remark(shown(reason));
+  return skipped.length === 0;
+}
+
+async function listBoth({ guest, local, remote, direction, byChecksum }: SyncTree) {
+  const [here, away] = await Promise.all([
+    listLocalTree(local, { withSha256: byChecksum }),
+    listRemoteTree(guest, remote, { byChecksum, isSource: direction === "down" }),
+  ]);
+  return direction === "up" ? { source: here, there: away } : { source: away, there: here };
+}
+
+async function listRemoteTree(
+  guest: Guest,
+  path: string,
+  { byChecksum, isSource }: { byChecksum: boolean; isSource: boolean },
+): Promise<TreePath[]> {
+  try {
+    return await guest.files.listTree(path, { withSha256: byChecksum, onInterrupted: sayCut });
+  } catch (reason) {
+    if (!(reason instanceof GuestError) || reason.kind !== "not-found") throw reason;
+    if (isSource) throw new Failure(reason.message, { cause: reason });
+    return [];
+  }
+}
+
+function changed(plan: Plan): TreePath[] {
+  return [...plan.directories, ...plan.files, ...plan.links].toSorted((one, other) =>
+    one.path < other.path ? -1 : 1,
+  );
+}
