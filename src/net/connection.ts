@@ -119,14 +119,19 @@ export class Connection {
     this.socket.destroy();
   }
 
+  /** Reads nothing more: a session of HTTP/2 reads past the socket, from its handle. */
+  deafen(): void {
+    const { _handle: handle } = this.socket as Socket & { _handle?: { readStop?(): void } | null };
+    handle?.readStop?.();
+  }
+
   /**
    * Ends it in the kernel, by RST, and keeps that quiet here: all that hangs on it is torn down by
    * `reset`, which takes longer.
    */
   cut(): void {
     if (this.#fd === undefined) return;
-    const { _handle: handle } = this.socket as Socket & { _handle?: { readStop?(): void } };
-    handle?.readStop?.();
+    this.deafen();
     disconnect(this.#fd);
   }
 

@@ -1,5 +1,5 @@
-/** How often a peer is looked at in its stall time. It is cut off at most two looks too late: 5 %. */
-const CHECKS = 40;
+/** How often a peer is looked at in its stall time. It is cut off at most two looks too late: 2.5 %. */
+const CHECKS = 80;
 
 /**
  * How long a peer that reads 1 KiB/s can look as if it had stopped, for each byte of its receive

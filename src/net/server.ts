@@ -10,6 +10,7 @@ import { Http1Exchanges } from "./http1-exchanges.ts";
 import { HTTP2_OPTIONS, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { Peer } from "./peer.ts";
 import { boundSession, pingSession } from "./session-bounds.ts";
+import { guardSession } from "./session-guard.ts";
 import { type Protocol, sniff } from "./sniff.ts";
 import { Tracker } from "./tracker.ts";
 import { VANISHED_LOOK_MS } from "./vanished.ts";
@@ -218,8 +219,12 @@ export class Server {
   }
 
   #refuse(connection: Connection, why: string): void {
-    this.#options.log.info({ remote: connection.remoteAddress }, `connection refused: ${why}`);
+    this.#log(connection, `connection refused: ${why}`);
     connection.destroy();
+  }
+
+  #log(connection: Connection, message: string): void {
+    this.#options.log.info({ remote: connection.remoteAddress }, message);
   }
 
   #hand(connection: Connection, socket: Socket, protocol: Protocol): void {
@@ -257,6 +262,12 @@ export class Server {
     Peer.ofSession(session).onReset = () => connection.reset();
     connection.onRetire = () => session.close();
     connection.ping = (onAnswer) => pingSession(session, onAnswer);
+    guardSession({
+      session,
+      deafen: () => connection.deafen(),
+      reset: () => connection.reset(),
+      onOffence: (what) => this.#log(connection, `connection cut: ${what}`),
+    });
     boundSession(session, {
       prefaceMs: this.#sniffTimeoutMs,
       idleMs: this.#options.idleTimeoutMs ?? IDLE_TIMEOUT_MS,

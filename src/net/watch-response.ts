@@ -63,7 +63,9 @@ function watchStream(
     },
     windowBytes: (silentMs) => {
       const bytes = peer?.windowBytes(silentMs) ?? 0;
-      return bytes === 0 ? 0 : Math.max(bytes, streamWindowOf(session));
+      // While the connection itself stands, it is not the stream's window that hides anything.
+      const isHeldBelow = bytes === 0 || (peer?.waitingBytes ?? 0) > 0;
+      return isHeldBelow ? bytes : Math.max(bytes, streamWindowOf(session));
     },
   };
 }

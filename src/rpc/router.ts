@@ -57,6 +57,9 @@ export class Router {
 
   /** Answers `request`. Never throws. */
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
+    // Who is refused may stop as well as anybody else.
+    watchBody(request, response, this.#parts.stalls);
+    watchEnd(response, this.#parts.stalls);
     try {
       this.#route(request, response);
     } catch (reason) {
@@ -73,7 +76,7 @@ export class Router {
     if (request.headers[GENERATION] !== undefined) {
       response.setHeader(GENERATION, this.#parts.generationId());
     }
-    this.#watch(request, response);
+    checkStallHeader(request);
     const kind = this.#parts.rpcPaths.get(path);
     if (kind !== undefined) {
       checkMediaType(request, response, kind);
@@ -87,13 +90,6 @@ export class Router {
     endpoint(request, response, call).catch((reason: unknown) =>
       this.#fail(request, response, reason),
     );
-  }
-
-  #watch(request: IncomingMessage, response: ServerResponse): void {
-    const complaint = badStallHeader(request.headers);
-    if (complaint !== undefined) throw new HttpError(400, complaint, "rpc");
-    watchBody(request, response, this.#parts.stalls);
-    watchEnd(response, this.#parts.stalls);
   }
 
   #routeRpc(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {
@@ -134,6 +130,11 @@ export class Router {
     if (request.httpVersionMajor < 2 || response.headersSent) sendError(response, error);
     else void refuse(request, response, error);
   }
+}
+
+function checkStallHeader({ headers }: IncomingMessage): void {
+  const complaint = badStallHeader(headers);
+  if (complaint !== undefined) throw new HttpError(400, complaint, "rpc");
 }
 
 /** A user that does not exist is refused even where none is needed. */

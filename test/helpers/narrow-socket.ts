@@ -1,5 +1,5 @@
 import { libcFunction } from "../../src/system/libc.ts";
-import { tcpInfo } from "../../src/system/tcp.ts";
+import { hasUnread, tcpInfo } from "../../src/system/tcp.ts";
 
 const AF_INET = 2;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
@@ -49,6 +49,11 @@ export class NarrowSocket implements Disposable {
   /** Whether the kernel still holds the connection open in both directions. */
   get isOpen(): boolean {
     return tcpInfo(this.#fd)?.state === "ESTAB";
+  }
+
+  /** Whether something has come that was not read. */
+  get hasUnread(): boolean {
+    return hasUnread(this.#fd);
   }
 
   /** Sends all of `bytes`, which must fit into the buffer. */

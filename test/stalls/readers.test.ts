@@ -129,6 +129,7 @@ test(`${EACH} slow readers and ${EACH} that stop, beside healthy ones`, async ()
   );
   for (const socket of slow) socket.start(bytesPerS);
 
+  await vi.waitFor(() => expect(stopping.every(({ hasUnread }) => hasUnread)).toBe(true), 10_000);
   const gone = Promise.all(stopping.map(goneAfter));
   const beside = await healthyRate();
   const times = await gone;
