@@ -67,21 +67,19 @@ interface Verdict {
 /** Sends what `offence` has until the agent closes the connection or there is no more. */
 async function commit(socket: Socket, { next }: Offence): Promise<Verdict> {
   const chunks: Buffer[] = [];
-  let isClosed = false;
   socket.on("error", () => {}).on("data", (chunk: Buffer) => chunks.push(chunk));
-  socket.once("close", () => (isClosed = true));
   await once(socket, "connect");
   socket.write(Buffer.concat([PREFACE, settings()]));
-  for (let round = 0; !isClosed; round++) {
+  for (let round = 0; !socket.destroyed; round++) {
     const bytes = next(round);
     if (bytes === undefined) break;
     if (!socket.write(bytes)) {
       await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => {});
     } else await new Promise((resolve) => setImmediate(resolve));
   }
-  await vi.waitFor(() => expect(isClosed).toBe(true), { timeout: 4_000 }).catch(() => {});
+  await vi.waitFor(() => expect(socket.closed).toBe(true), { timeout: 4_000 }).catch(() => {});
   const goodbyes = framesIn(Buffer.concat(chunks)).filter(({ type }) => type === TYPE.goaway);
-  return { isClosed, goaway: goodbyes.at(-1)?.payload.readUInt32BE(4) };
+  return { isClosed: socket.closed, goaway: goodbyes.at(-1)?.payload.readUInt32BE(4) };
 }
 
 const get = { ":path": "/health" };
@@ -236,17 +234,23 @@ function headersOf(fields: Record<string, string>): Buffer {
   return headerBlock({ ":method": "GET", ":scheme": "http", ":authority": "127.0.0.1", ...fields });
 }
 
+/** Asks how the agent is, again and again, while `act` goes on. */
+async function asking<T>(act: () => Promise<T>): Promise<{ result: T; times: number[] }> {
+  const times: number[] = [];
+  const over = new AbortController();
+  const neighbour = (async () => {
+    while (!over.signal.aborted) times.push(await health());
+  })();
+  const result = await act();
+  over.abort();
+  await neighbour;
+  return { result, times };
+}
+
 /** Commits `offence` while a neighbour asks how the agent is. */
 async function beside(offence: Offence): Promise<{ verdict: Verdict; times: number[] }> {
   const socket = connect(port, "127.0.0.1");
-  const times: number[] = [];
-  let isOver = false;
-  const neighbour = (async () => {
-    while (!isOver) times.push(await health());
-  })();
-  const verdict = await commit(socket, offence);
-  isOver = true;
-  await neighbour;
+  const { result: verdict, times } = await asking(() => commit(socket, offence));
   socket.destroy();
   return { verdict, times };
 }
@@ -304,11 +308,7 @@ async function attack(
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString()));
-  const times: number[] = [];
-  let isOver = false;
-  const ended = once(child, "close").then(() => (isOver = true));
-  while (!isOver) times.push(await health());
-  await ended;
+  const { times } = await asking(() => once(child, "close"));
   return { output, times };
 }
 
