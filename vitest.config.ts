@@ -38,6 +38,18 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      {
+        test: {
+          name: "browser",
+          include: ["test/browser/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          pool: "forks" as const,
+          // Browsers at once would make each other wait.
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+        },
+      },
       project("clients", ["test/clients/**/*.test.ts"], 60_000),
     ],
   },

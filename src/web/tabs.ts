@@ -66,7 +66,8 @@ export class Tabs {
 
   /** A new shell. */
   addShell(): Tab {
-    return this.add({ name: "shell", isOwn: true, isPiped: false });
+    const number = this.#count + 1;
+    return this.add({ name: `shell ${number}`, isOwn: true, isPiped: false });
   }
 
   /** Shows `tab` and takes the keys to it. */

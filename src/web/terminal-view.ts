@@ -43,7 +43,7 @@ export class TerminalView implements Disposable {
   constructor(options: TerminalViewOptions) {
     const { link, theme, shown, view, isPiped = false } = options;
     this.#isSized = view !== undefined;
-    this.node = element("div", { class: view === undefined ? "terminal" : "terminal sized" });
+    this.node = element("div", { class: view === undefined ? "view" : "view sized" });
     this.terminal = createTerminal(theme, view !== undefined || isPiped, isPiped);
     if (view !== undefined) this.terminal.resize(view.cols, view.rows);
     this.#attach = new AttachAddon({
@@ -135,6 +135,8 @@ export class TerminalView implements Disposable {
 function createTerminal(theme: Theme, isReadOnly: boolean, convertEol: boolean): Terminal {
   const terminal = new Terminal({
     allowProposedApi: true,
+    // What programs write is no concern of the browser's console.
+    logLevel: "off",
     cursorBlink: false,
     disableStdin: isReadOnly,
     convertEol,

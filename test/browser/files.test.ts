@@ -1,0 +1,123 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { addressOf, PATIENCE_MS, test, type WebTerminal } from "../helpers/browser.ts";
+import { CuttingProxy } from "../helpers/cutting-proxy.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
+
+const isLong = process.env["THAW_LONG"] === "1";
+const MB = 1_000_000;
+
+/** Opens the file browser at `path`. */
+async function goTo(web: WebTerminal, path: string): Promise<void> {
+  await web.press("Files");
+  for (const name of path.split("/").filter((part) => part !== "")) {
+    await web.page.getByRole("button", { name: `${name}, directory`, exact: true }).click();
+  }
+}
+
+/** The entries that show, by name. */
+const names = (web: WebTerminal) => web.page.locator("#files .entries .name").allTextContents();
+
+test("a directory is shown as it is, and as it changes", async ({ web }) => {
+  using scratch = scratchDirectory();
+  mkdirSync(join(scratch.path, "inner"));
+  writeFileSync(join(scratch.path, "b.txt"), "12345");
+  await goTo(web, scratch.path);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["inner", "b.txt"]);
+
+  writeFileSync(join(scratch.path, "a.txt"), "new");
+  await expect
+    .poll(() => names(web), { timeout: PATIENCE_MS })
+    .toEqual(["inner", "a.txt", "b.txt"]);
+  execFileSync("mv", [join(scratch.path, "b.txt"), join(scratch.path, "inner")]);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["inner", "a.txt"]);
+});
+
+test("entries are made, renamed and deleted", async ({ web }) => {
+  using scratch = scratchDirectory();
+  writeFileSync(join(scratch.path, "old.txt"), "text");
+  await goTo(web, scratch.path);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["old.txt"]);
+
+  await web.press("New directory");
+  await web.page.keyboard.type("made");
+  await web.page.keyboard.press("Enter");
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["made", "old.txt"]);
+  await web.page.getByRole("button", { name: /^old\.txt/ }).focus();
+  await web.page.keyboard.press("F2");
+  await web.page.keyboard.type("new");
+  await web.page.keyboard.press("Enter");
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["made", "new.txt"]);
+  await web.page.getByRole("button", { name: /^made/ }).focus();
+  await web.page.keyboard.press("Delete");
+  await web.page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["new.txt"]);
+
+  expect(readFileSync(join(scratch.path, "new.txt"), "utf8")).toBe("text");
+});
+
+test("what the guest refuses is said, and nothing else happens", async ({ browser, web }) => {
+  await goTo(web, "/proc");
+  await web.press("New directory");
+  await web.page.keyboard.type("no");
+  await web.page.keyboard.press("Enter");
+
+  await expect
+    .poll(() => web.page.locator("#files [role=alert]").textContent(), { timeout: PATIENCE_MS })
+    .toMatch(/proc/);
+  expect(browser.complaints.splice(0).join()).toMatch(/^Failed to load resource: .* 500/);
+  expect(await web.page.getByRole("button", { name: "no, directory" }).count()).toBe(0);
+});
+
+test("a file is downloaded whole, by an address that holds no token", async ({
+  agent,
+  browser,
+  web,
+}) => {
+  using scratch = scratchDirectory();
+  const content = Buffer.alloc(3 * MB, "download ");
+  writeFileSync(join(scratch.path, "a b%20ü.bin"), content);
+  await goTo(web, scratch.path);
+  const arriving = web.page.waitForEvent("download");
+  await web.page.getByRole("button", { name: /^a b%20ü\.bin, .*download$/ }).click();
+  const download = await arriving;
+
+  expect(download.suggestedFilename()).toBe("a b%20ü.bin");
+  expect(readFileSync(await download.path()).equals(content)).toBe(true);
+  expect(download.url()).not.toContain(agent.token);
+  expect(browser.addresses.join()).not.toContain(agent.token);
+});
+
+test("an upload that is cut goes on with the byte that is missing", async ({ agent, browser }) => {
+  using source = scratchDirectory();
+  using target = scratchDirectory();
+  const size = (isLong ? 200 : 20) * MB;
+  const path = join(source.path, "large.bin");
+  execFileSync("dd", ["if=/dev/urandom", `of=${path}`, "bs=1000000", `count=${size / MB}`], {
+    stdio: "ignore",
+  });
+  await using proxy = await CuttingProxy.start(Number(new URL(agent.url).port));
+  const web = await browser.open(addressOf(agent).replace(agent.url, proxy.url));
+  await web.prompt();
+  await goTo(web, target.path);
+  await web.page.getByText("nothing here").waitFor();
+
+  let cuts = 0;
+  proxy.onBytes = () => {
+    if (proxy.bytesUp < (size / 2) * (cuts === 0 ? 1 : 1.6) || cuts >= 2) return;
+    cuts++;
+    proxy.cut("reset");
+  };
+  await web.page.locator("#files input[type=file]").setInputFiles(path);
+  await expect.poll(() => names(web), { timeout: 100_000, interval: 100 }).toEqual(["large.bin"]);
+
+  const hash = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
+  expect(cuts).toBe(2);
+  expect(hash(join(target.path, "large.bin"))).toBe(hash(path));
+  // Sent once, but for what was under way at the cuts.
+  expect(proxy.bytesUp).toBeLessThan(size + 8 * MB);
+  expect(statSync(join(target.path, "large.bin")).size).toBe(size);
+});

@@ -1,0 +1,82 @@
+import { expect } from "vitest";
+import { addressOf, test } from "../helpers/browser.ts";
+import { CuttingProxy } from "../helpers/cutting-proxy.ts";
+
+const isLong = process.env["THAW_LONG"] === "1";
+
+test("a frozen guest is said to be, and all goes on within a second of its return", async ({
+  agent,
+  browser,
+}) => {
+  const web = await browser.open(addressOf(agent));
+  await web.prompt();
+  await web.press("Files");
+  await web.press("Status");
+  await web.focus();
+  await web.run("for i in $(seq 2000); do echo tick $i; sleep 0.05; done");
+  await web.shows(/tick 20\s/);
+  process.kill(agent.child.pid ?? 0, "SIGSTOP");
+  await web.says(/frozen, waiting/, 10_000);
+  await web.page.waitForTimeout(isLong ? 20_000 : 4_000);
+  await web.page.keyboard.press("Control+C");
+  await web.page.keyboard.type("echo typed while frozen");
+  await web.page.keyboard.press("Enter");
+  await web.page.locator("#notice").getByText("The machine is frozen").waitFor();
+  const began = performance.now();
+  process.kill(agent.child.pid ?? 0, "SIGCONT");
+  await web.says(/connected/);
+  const noticedMs = performance.now() - began;
+  await web.shows(/^typed while frozen/m);
+  const wentOnMs = performance.now() - began;
+
+  console.log(`noticed after ${noticedMs.toFixed(0)} ms, went on after ${wentOnMs.toFixed(0)} ms`);
+  expect(wentOnMs).toBeLessThan(isLong ? 1_000 : 8_000);
+  const ticks = [...(await web.screen()).matchAll(/^tick (\d+)/gm)].map(([, count]) =>
+    Number(count),
+  );
+  expect(ticks.length).toBeGreaterThan(0);
+  expect(ticks).toEqual(ticks.map((_, at) => (ticks[0] ?? 0) + at));
+});
+
+test("a page that was offline goes on where it was, with what was typed meanwhile", async ({
+  agent,
+  browser,
+}) => {
+  const web = await browser.open(addressOf(agent));
+  await web.prompt();
+  await web.run("(sleep 2; echo while offline) &");
+  await web.shows(/\[1\] \d+/);
+  await browser.context.setOffline(true);
+  await web.says(/waiting/);
+  await web.page.keyboard.type("echo typed offline");
+  await web.page.keyboard.press("Enter");
+  await web.page.waitForTimeout(2_000);
+  await browser.context.setOffline(false);
+
+  await web.says(/connected/);
+  await web.shows(/^typed offline/m);
+  await web.shows(/while offline/);
+  expect((await web.screen()).match(/^typed offline/gm)?.length).toBe(1);
+});
+
+test.for(["reset", "drop", "half-close"] as const)(
+  "keys arrive once, however often the connections are cut by %s",
+  async (how, { agent, browser }) => {
+    await using proxy = await CuttingProxy.start(Number(new URL(agent.url).port));
+    const web = await browser.open(addressOf(agent).replace(agent.url, proxy.url));
+    await web.prompt();
+    const text = Array.from({ length: 30 }, (_, at) => `word${at}`).join("-");
+    await web.page.keyboard.type("echo ");
+    for (const [at, letter] of text.split("").entries()) {
+      if (at % 40 === 20) proxy.cut(how);
+      await web.page.keyboard.type(letter);
+    }
+    await web.page.keyboard.type(" | rev");
+    await web.page.keyboard.press("Enter");
+
+    const reversed = text.split("").toReversed().join("");
+    await expect
+      .poll(async () => (await web.screen()).replaceAll(/\s/g, ""), { timeout: 60_000 })
+      .toContain(reversed);
+  },
+);
