@@ -1,5 +1,6 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  type AcknowledgeOutputRequest,
   type Process,
   type ProcessEvent as ProcessEventMessage,
   type ProcessInput,
@@ -8,6 +9,8 @@ import {
 import { AgentError } from "../errors.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
 import type { InputPlace } from "../process/input.ts";
+import type { Selector } from "../process/retention.ts";
+import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
@@ -22,6 +25,7 @@ import {
 } from "./process-follow.ts";
 import { toEndedInfo, toProcessInfo } from "./process-info.ts";
 import { toOrder } from "./process-signal.ts";
+import { checkGrant, viewGrantKey } from "./view-grant.ts";
 
 /** The longest name of a writer. */
 const MOST_WRITER_CHARACTERS = 64;
@@ -43,7 +47,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     async *connect(request, context) {
       const keepaliveMs = keepaliveIntervalMs(context.requestHeader);
-      const viewer = followConnect(parts, request);
+      const viewer = followConnect(parts, request, context.values.get(viewGrantKey));
       for await (const event of follow(viewer, keepaliveMs, context)) yield { event };
     },
     update: ({ process, pty }) => {
@@ -73,12 +77,30 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).input.closeStdin();
       return {};
     },
-    acknowledgeOutput: ({ process, offsets, viewerId }) => {
-      const viewer = viewerId === 0n ? undefined : Number(viewerId);
-      processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
+    acknowledgeOutput: (request, { values }) => {
+      acknowledge(parts, request, values.get(viewGrantKey));
       return {};
     },
-  } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
+    createViewToken: ({ process }) => ({ token: createViewToken(parts, toSelector(process)) }),
+  };
+}
+
+function acknowledge(
+  { processes }: ProcessParts,
+  { process, offsets, viewerId }: AcknowledgeOutputRequest,
+  grant: ViewGrant | undefined,
+): void {
+  const selector = toSelector(process);
+  checkGrant(grant, selector);
+  // What is safe with the caller is for those to say who may do more than watch.
+  const viewer = viewerId === 0n && grant === undefined ? undefined : Number(viewerId);
+  processes.acknowledge(selector, toOffsets(offsets), viewer);
+}
+
+/** "" where every caller may watch. */
+function createViewToken({ processes, settings }: ProcessParts, selector: Selector): string {
+  const target = processes.get(selector);
+  return settings.accessToken === undefined ? "" : processes.viewTokens.create(target);
 }
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */
