@@ -68,9 +68,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
-  const guardHost = config.persona === "thaw" ? config.host : undefined;
-  const admission = new Admission(settings, guardHost, processes.viewTokens);
-  const common = { settings, users, stalls, admission, log };
+  const common = { settings, users, stalls, log };
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
@@ -84,12 +82,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       onMetadataLost: warnOfLostMetadata(log),
     }),
     generationId: () => snapshots.lifecycle.generationId,
-    raw: [new ProcessStream(processParts, { stalls, admission, shutdown: shutdown.signal })],
+    raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
     ...serveConnect({
       services: createServices(processParts, filesystem, snapshots),
       shutdown: shutdown.signal,
       ...common,
     }),
+    admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),
     ...common,
   });
   const closeRest = (graceMs: number) =>

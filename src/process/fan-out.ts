@@ -1,5 +1,5 @@
 import type { Output } from "./output.ts";
-import { Subscription, type SubscriptionOptions } from "./subscription.ts";
+import { Subscription } from "./subscription.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
 /**
@@ -17,8 +17,8 @@ export class FanOut {
   }
 
   /** A new viewer, who sees what comes from now on. */
-  subscribe(options: SubscriptionOptions = {}): Subscription {
-    const viewer = new Subscription(this, options);
+  subscribe(endsAtExit = false): Subscription {
+    const viewer = new Subscription(this, endsAtExit);
     this.add(viewer);
     return viewer;
   }
@@ -89,11 +89,11 @@ export class FanOut {
     this.#resume();
   }
 
-  /** Whether a viewer wants more. Some do not count; with no other viewer left, all is read. */
+  /** Whether a viewer wants more. Those given up do not count; with no viewer left, all is read. */
   #isMoreWanted(): boolean {
     let counted = 0;
     for (const viewer of this.#viewers) {
-      if (viewer.isGivenUp || viewer.isBystander) continue;
+      if (viewer.isGivenUp) continue;
       if (!viewer.isFull) return true;
       counted += 1;
     }

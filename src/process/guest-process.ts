@@ -12,7 +12,6 @@ import { type Offsets, OutputLog } from "./output-log.ts";
 import { ProcessInput } from "./process-input.ts";
 import { OneProcess, Scope } from "./reach.ts";
 import { type Order, type Outcome, SIGKILL, signalAll } from "./signalling.ts";
-import type { SubscriptionOptions } from "./subscription.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
 /** The most programs that are named which hold a process's outputs. */
@@ -97,8 +96,8 @@ export class GuestProcess {
   }
 
   /** Follows the process from now on; one that has ended tells only that. */
-  subscribe(options: SubscriptionOptions = {}): Viewer {
-    const viewer = this.#fanOut.subscribe(options);
+  subscribe(endsAtExit = false): Viewer {
+    const viewer = this.#fanOut.subscribe(endsAtExit);
     viewer.push({ kind: "start", pid: this.pid });
     this.#tellEnd(viewer);
     return viewer;

@@ -3,7 +3,6 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { HttpError } from "../http/endpoint.ts";
 import type { Settings } from "../init/settings.ts";
-import type { ViewGrant, ViewTokens } from "../process/view-tokens.ts";
 import { isPreflight } from "./cors.ts";
 
 /** Exact method and path of the requests that need no token. Signed file URLs prove themselves. */
@@ -15,29 +14,17 @@ const EXEMPT = new Set([
   "POST /snapshot/prepare",
 ]);
 
-/** What a token that only shows a process may call; how far is for the service to check. */
-const VIEWING = new Set([
-  "POST /process.Process/Connect",
-  "POST /process.Process/AcknowledgeOutput",
-]);
-
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 
 /** Decides which requests are answered at all. */
 export class Admission {
   readonly #settings: Settings;
   readonly #guardHost: string | undefined;
-  readonly #viewTokens: Pick<ViewTokens, "find"> | undefined;
 
   /** `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing. */
-  constructor(
-    settings: Settings,
-    guardHost: string | undefined,
-    viewTokens?: Pick<ViewTokens, "find">,
-  ) {
+  constructor(settings: Settings, guardHost: string | undefined) {
     this.#settings = settings;
     this.#guardHost = guardHost?.toLowerCase();
-    this.#viewTokens = viewTokens;
   }
 
   /**
@@ -53,20 +40,11 @@ export class Admission {
   /** Refuses, by throwing an `HttpError`, a request without the token it needs. */
   checkToken(request: IncomingMessage, path: string): void {
     if (this.#settings.accessToken === undefined) return;
-    const call = `${request.method} ${path}`;
-    if (EXEMPT.has(call) || this.#hasToken(request)) return;
-    if (VIEWING.has(call) && this.grantOf(request) !== undefined) return;
+    if (EXEMPT.has(`${request.method} ${path}`) || this.#hasToken(request)) return;
     throw new HttpError(
       401,
       "unauthorized access, please provide a valid access token or method signing if supported",
     );
-  }
-
-  /** What the sender of `request` may watch and no more; `undefined`: it is no such sender. */
-  grantOf(request: IncomingMessage): ViewGrant | undefined {
-    if (this.#settings.accessToken === undefined || this.#hasToken(request)) return undefined;
-    const given = request.headers["x-access-token"];
-    return typeof given === "string" ? this.#viewTokens?.find(given) : undefined;
   }
 
   #hasToken(request: IncomingMessage): boolean {

@@ -14,7 +14,6 @@ import type { StallWatch } from "../net/progress.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { keepaliveIntervalMs } from "../services/keepalive.ts";
 import { followConnect, followStart, type ProcessParts } from "../services/process-follow.ts";
-import type { Admission } from "./admission.ts";
 import { toConnectError } from "./errors.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type Codec, endFrame } from "./frames.ts";
@@ -26,15 +25,6 @@ export const MESSAGE_BYTES = 16 * 1024 * 1024;
 const CONTENT_TYPE = /^application\/connect\+(json|proto)\s*(?:;.*)?$/i;
 const IDENTITY = /^(?:identity)?$/i;
 
-/** What the two streams are served with. */
-export interface StreamParts {
-  /** Finds out that a peer has stopped reading. */
-  stalls: StallWatch;
-  /** Aborts with the error that open streams end with. */
-  shutdown: AbortSignal;
-  admission: Admission;
-}
-
 /**
  * Serves Start and Connect over the Connect protocol without the stock adapter: their frames are
  * built by hand, which is several times faster for bytes and tens of times for JSON. Everything
@@ -44,13 +34,12 @@ export class ProcessStream {
   readonly #parts: ProcessParts;
   readonly #stalls: StallWatch;
   readonly #shutdown: AbortSignal;
-  readonly #admission: Admission;
 
-  constructor(parts: ProcessParts, { stalls, shutdown, admission }: StreamParts) {
+  /** `shutdown` aborts with the error that open streams end with. */
+  constructor(parts: ProcessParts, stalls: StallWatch, shutdown: AbortSignal) {
     this.#parts = parts;
     this.#stalls = stalls;
     this.#shutdown = shutdown;
-    this.#admission = admission;
   }
 
   /** Whether this request is one of the two, in a form served here. */
@@ -103,8 +92,7 @@ export class ProcessStream {
   #follow(request: IncomingMessage, asked: Asked): Viewer | Promise<Viewer> {
     const { body, codec, timeoutMs, call } = asked;
     if (request.url === "/process.Process/Connect") {
-      const connect = parse(ConnectRequestSchema, body, codec);
-      return followConnect(this.#parts, connect, this.#admission.grantOf(request));
+      return followConnect(this.#parts, parse(ConnectRequestSchema, body, codec));
     }
     const start = parse(StartRequestSchema, body, codec);
     return followStart(this.#parts, start, call.caller, timeoutMs);

@@ -21,10 +21,8 @@ import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry } from "../process/registry.ts";
 import type { Selector } from "../process/retention.ts";
 import type { ViewOptions } from "../process/start-options.ts";
-import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import type { User } from "../system/users.ts";
-import { checkGrant } from "./view-grant.ts";
 
 /** The longest idempotency key. */
 const MOST_KEY_CHARACTERS = 256;
@@ -67,28 +65,16 @@ export async function followStart(
 }
 
 /** Follows the process that `request` names, live or just ended. */
-export function followConnect(
-  parts: ProcessParts,
-  request: ConnectRequest,
-  grant: ViewGrant | undefined,
-): Viewer {
-  const selector = toSelector(request.process);
-  checkGrant(grant, selector);
+export function followConnect(parts: ProcessParts, request: ConnectRequest): Viewer {
   const from = request.fromOffset === undefined ? undefined : toOffsets(request.fromOffset);
   const view = toViewOptions(request);
   if (from !== undefined) view.withOffsets = true;
-  if (grant !== undefined) view.isBystander = true;
-  return parts.processes.follow(selector, view, from);
+  return parts.processes.follow(toSelector(request.process), view, from);
 }
 
 function toViewOptions(request: StartRequest | ConnectRequest): ViewOptions {
   const { withOffsets, windowBytes, endAtExit } = request;
-  return {
-    withOffsets: withOffsets || windowBytes > 0,
-    windowBytes,
-    endsAtExit: endAtExit,
-    isBystander: false,
-  };
+  return { withOffsets: withOffsets || windowBytes > 0, windowBytes, endsAtExit: endAtExit };
 }
 
 /** Reads a place in every output; absent means the beginning. */

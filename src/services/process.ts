@@ -1,6 +1,5 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
-  type AcknowledgeOutputRequest,
   type Process,
   type ProcessEvent as ProcessEventMessage,
   type ProcessInput,
@@ -9,8 +8,6 @@ import {
 import { AgentError } from "../errors.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
 import type { InputPlace } from "../process/input.ts";
-import type { Selector } from "../process/retention.ts";
-import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
@@ -25,7 +22,6 @@ import {
 } from "./process-follow.ts";
 import { toEndedInfo, toProcessInfo } from "./process-info.ts";
 import { toOrder } from "./process-signal.ts";
-import { checkGrant, viewGrantKey } from "./view-grant.ts";
 
 /** The longest name of a writer. */
 const MOST_WRITER_CHARACTERS = 64;
@@ -47,7 +43,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     async *connect(request, context) {
       const keepaliveMs = keepaliveIntervalMs(context.requestHeader);
-      const viewer = followConnect(parts, request, context.values.get(viewGrantKey));
+      const viewer = followConnect(parts, request);
       for await (const event of follow(viewer, keepaliveMs, context)) yield { event };
     },
     update: ({ process, pty }) => {
@@ -77,30 +73,12 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).input.closeStdin();
       return {};
     },
-    acknowledgeOutput: (request, { values }) => {
-      acknowledge(parts, request, values.get(viewGrantKey));
+    acknowledgeOutput: ({ process, offsets, viewerId }) => {
+      const viewer = viewerId === 0n ? undefined : Number(viewerId);
+      processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
       return {};
     },
-    createViewToken: ({ process }) => ({ token: createViewToken(parts, toSelector(process)) }),
-  };
-}
-
-function acknowledge(
-  { processes }: ProcessParts,
-  { process, offsets, viewerId }: AcknowledgeOutputRequest,
-  grant: ViewGrant | undefined,
-): void {
-  const selector = toSelector(process);
-  checkGrant(grant, selector);
-  // What is safe with the caller is for those to say who may do more than watch.
-  const viewer = viewerId === 0n && grant === undefined ? undefined : Number(viewerId);
-  processes.acknowledge(selector, toOffsets(offsets), viewer);
-}
-
-/** "" where every caller may watch. */
-function createViewToken({ processes, settings }: ProcessParts, selector: Selector): string {
-  const target = processes.get(selector);
-  return settings.accessToken === undefined ? "" : processes.viewTokens.create(target);
+  } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
 }
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */

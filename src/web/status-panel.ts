@@ -60,7 +60,7 @@ export class StatusPanel {
         ? "never"
         : `${lastRestore.zombiesDestroyed} connections ended, ${lastRestore.connectionsKept} kept`;
     const facts: [string, string][] = [
-      ["Restored", `${status.generation} times`],
+      ["Generation", String(status.generation)],
       ["Last restore", restored],
       ["Epoch", String(status.epoch)],
       ["Guest's time", timeText(status.time?.seconds)],
@@ -76,8 +76,8 @@ export class StatusPanel {
 
   #showProcesses(processes: readonly ProcessSummary[]): void {
     this.#processes.replaceChildren(
-      ...processes.map(({ pid, command, args, written }) => {
-        const line = [command, ...args].join(" ");
+      ...processes.map(({ pid, command, args, tag, written }) => {
+        const line = tag ?? [command, ...args].join(" ");
         const bytes = written.pty + written.stdout + written.stderr;
         return row([
           [String(pid), "number"],

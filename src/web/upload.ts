@@ -58,7 +58,7 @@ export async function upload(
       const isBehind = error.kind === "invalid" && repeats < MOST_REPEATS;
       if (!error.isRetryable && !isBehind) throw error;
     }
-    onProgress(hashing.position, "cut off, goes on by itself");
+    onProgress(hashing.position, "waits, goes on by itself");
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }
