@@ -5,7 +5,7 @@ import { untilAnswered } from "./patience.ts";
 import { fromOffsets } from "./process-end.ts";
 
 /** An acknowledgement that is not answered in this time is sent again, in ms. */
-const ATTEMPT_MS = 15_000;
+const ATTEMPT_MS = 5_000;
 
 interface Safe {
   pid: number;

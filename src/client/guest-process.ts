@@ -13,7 +13,7 @@ import { signalNumber } from "./signals.ts";
 /** SIGKILL and SIGTERM, which envd's contract has, and which may be sent twice. */
 const ENDING = [9, 15];
 /** A call that is not answered in this time is made again, in ms. */
-const ATTEMPT_MS = 15_000;
+const ATTEMPT_MS = 10_000;
 
 /** What a handle is made of. */
 export interface HandleParts {

@@ -4,8 +4,12 @@ import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
 import { Patience, type PatienceOptions, untilAnswered } from "./patience.ts";
 import { randomId } from "./random-id.ts";
 
-/** How long one write may go unanswered before the guest is asked whether it is there, in ms. */
-const ATTEMPT_MS = 15_000;
+/**
+ * How long one write may go unanswered before the guest is asked whether it is there, in ms; twice as
+ * long each time that it is.
+ */
+const ATTEMPT_MS = 5_000;
+const MOST_ATTEMPT_MS = 60_000;
 /** The most that travels in one call. */
 const MESSAGE_BYTES = 1024 * 1024;
 /** The most that may wait; beyond it a write is refused. */
@@ -95,10 +99,11 @@ export class ProcessInput {
   async #sendPart(bytes: Uint8Array): Promise<void> {
     const { signal } = this.#options;
     const patience = new Patience(this.#options);
+    let attemptMs = ATTEMPT_MS;
     for (;;) {
       signal.throwIfAborted();
       try {
-        await this.#attempt(bytes);
+        await this.#attempt(bytes, this.#offset, attemptMs);
         patience.answered();
         this.#offset += bytes.length;
         return;
@@ -106,28 +111,30 @@ export class ProcessInput {
         signal.throwIfAborted();
         if (!isCut(reason)) throw toGuestError(reason);
         // A process that does not read holds its writers up for as long as it likes.
-        if (isLate(reason) && (await this.#isThere())) patience.answered();
-        else await patience.afterCut(toCut(reason));
+        if (isLate(reason) && (await this.#isThere())) {
+          patience.answered();
+          attemptMs = Math.min(MOST_ATTEMPT_MS, attemptMs * 2);
+        } else await patience.afterCut(toCut(reason));
         if (this.#isCounted !== true && !(await this.#isThere())) continue;
         if (this.#isCounted === false) throw toCut(reason);
       }
     }
   }
 
-  async #attempt(bytes: Uint8Array, offset = this.#offset): Promise<void> {
+  async #attempt(bytes: Uint8Array, offset: number, timeoutMs: number): Promise<void> {
     const { client, signal, hasTerminal } = this.#options;
     const kind = hasTerminal() ? ("pty" as const) : ("stdin" as const);
     const input = { input: { case: kind, value: bytes } };
     const place = { offset: BigInt(offset), writer: this.#writer };
     const request = { process: this.#selector, input, ...place };
-    const { nextOffset } = await client.sendInput(request, { signal, timeoutMs: ATTEMPT_MS });
+    const { nextOffset } = await client.sendInput(request, { signal, timeoutMs });
     this.#isCounted = nextOffset !== undefined;
   }
 
   /** Asks with a write of nothing, which is answered at once. */
   async #isThere(): Promise<boolean> {
     try {
-      await this.#attempt(new Uint8Array(), 0);
+      await this.#attempt(new Uint8Array(), 0, ATTEMPT_MS);
       return true;
     } catch (reason) {
       return !isCut(reason);

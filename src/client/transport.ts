@@ -121,7 +121,7 @@ function overHttp1(url: string, options: CallOptions): Connections & { transport
     closeIdle: () => closeIdleSockets(agent),
     drop: () => agent.destroy(),
     // A call has its connection for itself, and closes it when it is given up.
-    doubt: () => {},
+    doubt: () => closeIdleSockets(agent),
     keepLatest: () => closeIdleSockets(agent),
   };
 }

@@ -16,6 +16,7 @@ interface Pair {
 export class CuttingProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
+  readonly #sockets = new Set<Socket>();
   readonly #target: number;
   /** How many bytes it has carried to the clients, and to the guest. */
   bytesDown = 0;
@@ -76,10 +77,7 @@ export class CuttingProxy implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
-    for (const { client, guest } of this.#pairs) {
-      client.destroy();
-      guest.destroy();
-    }
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
@@ -98,6 +96,7 @@ export class CuttingProxy implements AsyncDisposable {
   }
 
   #pump(pair: Pair, from: Socket, to: Socket, count: (bytes: number) => void): void {
+    this.#sockets.add(from);
     from.setNoDelay(true);
     from.on("error", () => {});
     from.on("data", (bytes: Buffer) => {
@@ -113,6 +112,7 @@ export class CuttingProxy implements AsyncDisposable {
       if (pair.cut !== "drop") to.end();
     });
     from.on("close", () => {
+      this.#sockets.delete(from);
       this.#pairs.delete(pair);
       if (pair.cut !== "drop") to.destroy();
     });

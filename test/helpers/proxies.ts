@@ -101,10 +101,7 @@ export class Proxy implements AsyncDisposable {
   /** Kills it, with all that goes through it, and starts it again. One restart at a time. */
   restart(): Promise<void> {
     this.restarts++;
-    this.#restarting = this.#restarting.then(async () => {
-      await this.#kill();
-      await this.#run();
-    });
+    this.#restarting = this.#runAgain(this.#restarting);
     return this.#restarting;
   }
 
@@ -134,6 +131,12 @@ export class Proxy implements AsyncDisposable {
       },
       { timeout: 20_000, interval: 20 },
     );
+  }
+
+  async #runAgain(before: Promise<void>): Promise<void> {
+    await before;
+    await this.#kill();
+    await this.#run();
   }
 
   async #kill(): Promise<void> {
