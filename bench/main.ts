@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { BUILD, runningAgent, startThaw, type ThawOptions } from "./agent.ts";
+import { copy } from "./copy.ts";
 import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { idle } from "./idle.ts";
@@ -20,6 +21,7 @@ const QUESTIONS: Record<string, Question> = {
   exec,
   stdout: output,
   files,
+  copy,
   idle,
   start: startUp,
   viewer,

@@ -121,7 +121,7 @@ export function stateText(state: State): string {
 }
 
 /** The connections, oldest first; those of an epoch before are `old`. */
-export function connectionTable(connections: readonly Connection[], epoch: bigint): string {
+function connectionTable(connections: readonly Connection[], epoch: bigint): string {
   const rows = connections.map((one) => [
     String(one.id),
     one.encrypted ? `${one.protocol}+tls` : one.protocol,
@@ -143,6 +143,6 @@ function signedText(ms: number): string {
 }
 
 /** A duration of the wire in ms. */
-export function millis(duration: Duration | undefined): number {
+function millis(duration: Duration | undefined): number {
   return duration === undefined ? 0 : Number(duration.seconds) * 1_000 + duration.nanos / 1e6;
 }

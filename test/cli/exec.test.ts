@@ -60,17 +60,20 @@ describe("thaw exec", () => {
     expect(result).toMatchObject({ code: 0, stdout: "/usr\n" });
   });
 
-  test.for(["SIGTERM"] as const)("passes %s on", async (signal, { agent }) => {
-    const name = signal.slice(3);
-    const script = `trap 'echo got ${name}; exit 3' ${name}; echo ready; while :; do sleep 0.01; done`;
-    await using running = new RunningThaw(["exec", agent.url, "--", "sh", "-c", script]);
-    await vi.waitFor(() => expect(running.stdout).toContain("ready"), { timeout: 20_000 });
+  test.for(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const)(
+    "passes %s on",
+    async (signal, { agent }) => {
+      const name = signal.slice(3);
+      const script = `trap 'echo got ${name}; exit 3' ${name}; echo ready; while :; do sleep 0.01; done`;
+      await using running = new RunningThaw(["exec", agent.url, "--", "sh", "-c", script]);
+      await vi.waitFor(() => expect(running.stdout).toContain("ready"), { timeout: 20_000 });
 
-    running.child.kill(signal);
+      running.child.kill(signal);
 
-    expect(await running.exited).toBe(3);
-    expect(running.stdout).toBe(`ready\ngot ${name}\n`);
-  });
+      expect(await running.exited).toBe(3);
+      expect(running.stdout).toBe(`ready\ngot ${name}\n`);
+    },
+  );
 
   test("ends the program when nobody reads its output any more", async ({ agent }) => {
     await using running = new RunningThaw(["exec", agent.url, "yes"]);
