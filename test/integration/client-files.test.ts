@@ -276,6 +276,50 @@ describe("a watch", () => {
   });
 });
 
+describe("a tree", () => {
+  test("is listed, and copied as a tar stream", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const content = randomBytes(700_000);
+    mkdirSync(`${agent.directory}/from/deep`, { recursive: true });
+    writeFileSync(`${agent.directory}/from/deep/file`, content, { mode: 0o750 });
+    writeFileSync(`${agent.directory}/from/left`, "not this");
+    const tar = guest.files.readTree(`${agent.directory}/from`, { include: ["deep"] });
+    const written = await guest.files.writeTree(`${agent.directory}/to`, tar);
+    const paths = await guest.files.listTree(`${agent.directory}/to`, { withSha256: true });
+
+    expect(written).toMatchObject({ bytes: 700_000 });
+    expect(readFileSync(`${agent.directory}/to/deep/file`).equals(content)).toBe(true);
+    expect(paths.map(({ path, kind, mode, size }) => ({ path, kind, mode, size }))).toEqual([
+      { path: "deep", kind: "directory", mode: 0o755, size: expect.any(Number) },
+      { path: "deep/file", kind: "file", mode: 0o750, size: 700_000 },
+    ]);
+    expect(hex(paths[1]?.sha256 ?? Buffer.alloc(0))).toBe(sha256(content));
+  });
+
+  test("whose tar stream is cut off says so", async ({ agent }) => {
+    await using proxy = await CuttingProxy.start(agent.port);
+    using guest = new Guest(proxy.url);
+    mkdirSync(`${agent.directory}/from`);
+    writeFileSync(`${agent.directory}/from/file`, Buffer.alloc(24 * MIB));
+    const reading = async () => {
+      for await (const _ of guest.files.readTree(`${agent.directory}/from`))
+        proxy.cut("half-close");
+    };
+
+    await expect(reading()).rejects.toMatchObject({ name: "GuestError" });
+  });
+
+  test("is not there says so", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+
+    await expect(guest.files.listTree(`${agent.directory}/no`)).rejects.toMatchObject({
+      kind: "not-found",
+    });
+    const reading = guest.files.readTree(`${agent.directory}/no`).next();
+    await expect(reading).rejects.toMatchObject({ kind: "not-found" });
+  });
+});
+
 test("directories are made and moved", async ({ agent }) => {
   using guest = new Guest(agent.url);
   await guest.files.makeDir(`${agent.directory}/a/b`);

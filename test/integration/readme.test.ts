@@ -14,6 +14,7 @@ const documents = [
   "CHANGELOG.md",
   "docs/architecture.md",
   "docs/protocol.md",
+  "docs/client.md",
   "docs/snapshots.md",
   "docs/node-notes.md",
   "docs/benchmarks.md",
