@@ -60,8 +60,6 @@ interface Settled {
   uid: number;
   gid: number;
   modifiedNs: bigint | undefined;
-  /** Whether there is no old file. */
-  isNew: boolean;
 }
 
 /**
@@ -92,13 +90,16 @@ export async function placeFile(placement: Placement): Promise<boolean> {
 }
 
 async function settle({ to, attributes, user }: Placement): Promise<Settled> {
+  const { mode, uid, gid, modifiedNs } = attributes;
+  if (mode !== undefined && uid !== undefined && gid !== undefined) {
+    return { mode, uid, gid, modifiedNs };
+  }
   const old = await lstatPath(to.directory.pathOf(to.name)).catch(() => undefined);
   return {
-    mode: attributes.mode ?? (old === undefined ? DEFAULT_MODE : old.mode & 0o7777),
-    uid: attributes.uid ?? old?.uid ?? user.uid,
-    gid: attributes.gid ?? old?.gid ?? user.gid,
-    modifiedNs: attributes.modifiedNs,
-    isNew: old === undefined,
+    mode: mode ?? (old === undefined ? DEFAULT_MODE : old.mode & 0o7777),
+    uid: uid ?? old?.uid ?? user.uid,
+    gid: gid ?? old?.gid ?? user.gid,
+    modifiedNs,
   };
 }
 
@@ -116,6 +117,7 @@ async function overwrite(
 ): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
   const path = to.directory.pathOf(to.name);
+  const isNew = (await lstatPath(path).catch(() => undefined)) === undefined;
   const target = await openFd(path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, 0o600);
   let release: (() => void) | undefined;
   try {
@@ -133,7 +135,7 @@ async function overwrite(
     await syncFd(target);
   } catch (cause) {
     // Where nothing was there shall be nothing.
-    if (attributes.isNew) await unlink(path).catch(() => {});
+    if (isNew) await unlink(path).catch(() => {});
     throw cause;
   } finally {
     release?.();

@@ -1,4 +1,5 @@
 import { AgentError } from "../errors.ts";
+import { ahead } from "../lib/ahead.ts";
 import { END_OF_TAR, encodeEntryHead, type TarEntryHead } from "../lib/tar-writer.ts";
 import { packFile } from "./pack-file.ts";
 import { fromRawPath, joinRawPath, type RawPath, toRawPath } from "./raw-path.ts";
@@ -7,6 +8,13 @@ import { lookAt, type WalkedEntry, type WalkOptions, walkTree } from "./tree-wal
 
 /** How many paths that could not be read are told by name. */
 const MOST_SKIPPED = 100;
+/** How many entries are got ready before it is their turn: opening a file takes a while. */
+const FILES_AHEAD = 16;
+/** Up to how many bytes a file is read before it is its turn. */
+const SMALL_BYTES = 64n * 1024n;
+
+/** What an entry is in the stream. */
+type Pieces = Iterable<Buffer> | AsyncIterable<Buffer>;
 
 /** What to read. */
 export interface ReadTreeRequest {
@@ -55,17 +63,20 @@ export class TreeReading {
       this.#skip(from, "it is not there");
       return;
     }
-    yield* this.#pack(from === "" ? { ...entry, path: "." } : entry, options);
+    yield* await this.#pack(from === "" ? { ...entry, path: "." } : entry, options);
     if (!entry.stats.isDirectory()) return;
-    for await (const below of walkTree({ ...options, from })) yield* this.#pack(below, options);
+    const below = walkTree({ ...options, from });
+    const packed = ahead(below, FILES_AHEAD, (one) => this.#pack(one, options));
+    for await (const pieces of packed) yield* pieces;
   }
 
   async *#one(name: RawPath, options: WalkOptions): AsyncIterable<Buffer> {
     const entry = await lookAt(name, options);
-    if (entry !== undefined) yield* this.#pack(entry, options);
+    if (entry !== undefined) yield* await this.#pack(entry, options);
   }
 
-  async *#pack(entry: WalkedEntry, { root }: WalkOptions): AsyncIterable<Buffer> {
+  /** A small file is read at once; the others while they are sent. */
+  async #pack(entry: WalkedEntry, { root }: WalkOptions): Promise<Pieces> {
     const { path, stats, linkTarget } = entry;
     const head = {
       path,
@@ -75,14 +86,19 @@ export class TreeReading {
       modifiedNs: stats.mtimeNs,
       bytes: 0,
     };
-    if (stats.isDirectory()) yield this.#head({ ...head, type: "directory" });
-    else if (linkTarget !== undefined) {
-      yield this.#head({ ...head, type: "symlink", linkPath: linkTarget });
-    } else if (stats.isFile()) {
-      const first = this.#firstName(entry);
-      if (first !== undefined) yield this.#head({ ...head, type: "hardLink", linkPath: first });
-      else yield* this.#file({ ...head, type: "file" }, joinRawPath(root, path));
-    } else this.#skip(path, "it is neither a file, a directory nor a link");
+    if (stats.isDirectory()) return [this.#head({ ...head, type: "directory" })];
+    if (linkTarget !== undefined) {
+      return [this.#head({ ...head, type: "symlink", linkPath: linkTarget })];
+    }
+    if (!stats.isFile()) {
+      this.#skip(path, "it is neither a file, a directory nor a link");
+      return [];
+    }
+    const first = this.#firstName(entry);
+    if (first !== undefined) return [this.#head({ ...head, type: "hardLink", linkPath: first })];
+    if (stats.size === 0n) return [this.#head({ ...head, type: "file" })];
+    const pieces = this.#file({ ...head, type: "file" }, joinRawPath(root, path));
+    return stats.size <= SMALL_BYTES ? await collect(pieces) : pieces;
   }
 
   async *#file(head: TarEntryHead, path: RawPath): AsyncIterable<Buffer> {
@@ -111,6 +127,13 @@ export class TreeReading {
   #skip(path: RawPath, reason: string): void {
     if (this.skipped.length < MOST_SKIPPED) this.skipped.push(`${fromRawPath(path)}: ${reason}`);
   }
+}
+
+async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer[]> {
+  const collected: Buffer[] = [];
+  // Each is valid until the next only.
+  for await (const piece of pieces) collected.push(Buffer.from(piece));
+  return collected;
 }
 
 /** A path that stays below the root, and leads through no link. */

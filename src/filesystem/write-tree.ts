@@ -2,6 +2,7 @@ import { fchmod, fchown, lchown } from "node:fs";
 import { link, lstat, rename, symlink, unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { AgentError } from "../errors.ts";
+import { Batch } from "../lib/batch.ts";
 import { ByteReader } from "../lib/byte-reader.ts";
 import { codeOf, messageOf } from "../lib/error-text.ts";
 import { TarError } from "../lib/tar-header.ts";
@@ -16,6 +17,11 @@ import { fromRawPath, type RawPath, toRawPath } from "./raw-path.ts";
 import { isOutOfSpace } from "./space.ts";
 import { unusedStagedName } from "./staged-name.ts";
 import { unpackFile } from "./unpack-file.ts";
+
+/** How many small files are written at once. */
+const FILES_AT_ONCE = 8;
+/** Up to how many bytes a file is taken whole before it is written. */
+const SMALL_BYTES = 64 * 1024;
 
 const chmodFd = promisify(fchmod);
 const chownFd = promisify(fchown);
@@ -86,6 +92,9 @@ class TreeWriting implements AsyncDisposable {
   readonly #way: DirectoryPath;
   /** Whether the root is this stream's, with its mode and time. */
   readonly #ownsRoot: boolean;
+  readonly #small = new Batch(FILES_AT_ONCE);
+  /** The directory that the small files are in. */
+  #place: RawPath | undefined;
   /** Mode and time of directories, set when nothing changes in them any more. */
   readonly #directories = new Map<RawPath, { names: RawPath[]; entry: TarEntry }>();
 
@@ -99,6 +108,7 @@ class TreeWriting implements AsyncDisposable {
     const names = namesOf(entry.path);
     const name = names.at(-1);
     this.written.entries += 1;
+    if (entry.type !== "0") await this.#small.settle();
     if (entry.type === "5") {
       const directory = await this.#way.enter(names);
       if (name === undefined && !this.#ownsRoot) return;
@@ -108,7 +118,7 @@ class TreeWriting implements AsyncDisposable {
     }
     if (name === undefined) throw refused(entry.path, "it names no file");
     const parents = names.slice(0, -1);
-    if (entry.type === "0") await this.#addFile(entry, await this.#way.enter(parents), name);
+    if (entry.type === "0") await this.#addFile(entry, parents, name);
     else if (entry.type === "2")
       await this.#addSymlink(entry, await this.#way.enter(parents), name);
     else if (entry.type === "1") await this.#addHardLink(entry, parents, name);
@@ -117,6 +127,7 @@ class TreeWriting implements AsyncDisposable {
 
   /** Gives directories their modes and times, the deepest first. */
   async finish(): Promise<void> {
+    await this.#small.settle();
     for (const { names, entry } of [...this.#directories.values()].toReversed()) {
       const directory = await this.#way.enter(names, false);
       await chmodFd(directory.fd, entry.mode);
@@ -125,16 +136,32 @@ class TreeWriting implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Told already, by what has failed before.
+    await this.#small.settle().catch(() => {});
     await this.#way[Symbol.asyncDispose]();
   }
 
-  async #addFile(entry: TarEntry, directory: HeldDirectory, name: RawPath): Promise<void> {
+  /** Small files of one directory are written several at once. */
+  async #addFile(entry: TarEntry, parents: RawPath[], name: RawPath): Promise<void> {
+    const place = parents.join("/");
+    const isSmall = entry.size <= SMALL_BYTES;
+    if (!isSmall || place !== this.#place) await this.#small.settle();
+    this.#place = place;
+    const directory = await this.#way.enter(parents);
     const { user, locks, signal } = this.#request;
     const [uid, gid] = this.#owner(entry);
     const { mode, modifiedNs } = entry;
     const attributes = { mode, uid, gid, modifiedNs };
     const unpacking = { entry, directory, name, attributes, user, locks, signal };
-    this.written.bytes += await unpackFile(unpacking);
+    const unpack = async (one: TarEntry) => {
+      const bytes = await unpackFile({ ...unpacking, entry: one });
+      this.written.bytes += bytes;
+    };
+    if (!isSmall) await unpack(entry);
+    else {
+      const whole = await held(entry);
+      await this.#small.add(name, () => unpack(whole));
+    }
   }
 
   async #addSymlink(entry: TarEntry, directory: HeldDirectory, name: RawPath): Promise<void> {
@@ -161,6 +188,18 @@ class TreeWriting implements AsyncDisposable {
     const { keepsOwners, user } = this.#request;
     return keepsOwners ? [uid, gid] : [user.uid, user.gid];
   }
+}
+
+/** The same entry, with its bytes in memory. */
+async function held(entry: TarEntry): Promise<TarEntry> {
+  const pieces: Buffer[] = [];
+  for await (const piece of entry.body()) pieces.push(piece);
+  return {
+    ...entry,
+    async *body() {
+      yield* pieces;
+    },
+  };
 }
 
 /** Makes something beside its place, and puts it there in one step. */

@@ -9,6 +9,7 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
+  readFileSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -173,6 +174,44 @@ function roundTimes(all: Record<string, unknown>): void {
     entry.modifiedNs = BigInt(Math.floor(Number(entry.modifiedNs / 1_000_000n) / 1_000));
   }
 }
+
+describe("a tree of many small files", () => {
+  test("is whole, and every byte is counted", async ({ agent }) => {
+    const client = agent.filesystem("h2-proto");
+    const [from, to] = [`${agent.directory}/from`, `${agent.directory}/to`];
+    const count = process.env["THAW_LONG"] === "1" ? 10_000 : 500;
+    let bytes = 0;
+    for (let index = 0; index < count; index += 1) {
+      const directory = `${from}/${index % 7}`;
+      const content = randomBytes((index * 37) % 5_000);
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(`${directory}/${index}`, content);
+      bytes += content.length;
+    }
+
+    const { tar, end } = await readTree(client, from);
+    const written = await client.writeTree(writeTreeMessages({ path: to, keepOwners: true }, tar));
+
+    expect(inventory(to)).toEqual(inventory(from));
+    expect(written).toMatchObject({ entries: end?.entries, bytes: BigInt(bytes) });
+  });
+
+  test("of which one comes twice is as its last entry says", async ({ agent }) => {
+    const from = `${agent.directory}/from`;
+    const to = `${agent.directory}/to`;
+    makeTree(agent.directory, "from/a", "from/b");
+    const streams: Buffer[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      writeFileSync(`${from}/a`, `round ${round}`);
+      streams.push((await readTree(agent.filesystem(), `${from}/a`)).tar.subarray(0, -1024));
+    }
+    const tar = Buffer.concat([...streams, Buffer.alloc(1024)]);
+
+    await agent.filesystem().writeTree(writeTreeMessages({ path: to }, tar));
+
+    expect(readFileSync(`${to}/a`, "utf8")).toBe("round 19");
+  });
+});
 
 describe("ReadTree", () => {
   test("sends a single file", async ({ agent }) => {

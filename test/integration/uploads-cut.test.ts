@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, vi } from "vitest";
+import { Snapshot } from "../../gen/snapshot/snapshot_pb.js";
 import { test } from "../helpers/agent.ts";
 import { breaks, writeFileBody } from "../helpers/cut-uploads.ts";
 import { failureOf } from "../helpers/filesystem.ts";
@@ -66,6 +67,32 @@ describe("an upload that is cut at random offsets", () => {
     expect((await failureOf(cut)).code).toBe(Code.Canceled);
     expect(await arrived()).toBe(1_000_000);
   });
+});
+
+test("an upload goes on after a snapshot in its middle, and so does its checksum", async ({
+  agent,
+}) => {
+  const open = { path: `${agent.directory}/file`, uploadId: newUploadId() };
+  const content = randomBytes(600_000);
+  const before = agent.filesystem("h2-proto");
+  const snapshot = agent.client(Snapshot, "h1-json");
+  const messages = async function* () {
+    yield* writeFileMessages(open, content.subarray(0, 300_000), { commits: false });
+    const arrived = async () => Number((await before.beginUpload(open)).offset);
+    await expect.poll(arrived).toBe(300_000);
+    await snapshot.prepare({});
+    await snapshot.restore({});
+    // Whoever was here before is not any more, and does not know it.
+    await new Promise(() => {});
+  };
+
+  await failureOf(before.writeFile(messages()));
+  const after = agent.filesystem("h1-proto");
+  const { offset } = await after.beginUpload(open);
+  await after.writeFile(writeFileMessages(open, content, { from: Number(offset) }));
+
+  expect(offset).toBe(300_000n);
+  expect(readFileSync(open.path).equals(content)).toBe(true);
 });
 
 describe("an upload to a full disk", () => {
