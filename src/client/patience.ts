@@ -1,10 +1,10 @@
 import { sleep } from "../lib/sleep.ts";
-import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
+import { type GuestError, isCut, toCut, toGuestError } from "./errors.ts";
 
 const FIRST_DELAY_MS = 50;
 const MOST_DELAY_MS = 2_000;
 /** How long a guest may be out of reach, in ms, before what waits for it gives up. */
-export const GIVE_UP_AFTER_MS = 120_000;
+const GIVE_UP_AFTER_MS = 120_000;
 
 /** How long to try, and who hears of it. */
 export interface PatienceOptions {
@@ -24,19 +24,18 @@ export interface PatienceOptions {
  */
 export class Patience {
   readonly #options: PatienceOptions;
-  #lastAnswer = performance.now();
+  /** When the outage began that lasts; the time before it may have been silent for long. */
+  #interruptedAt: number | undefined;
   #failures = 0;
-  #isInterrupted = false;
 
   constructor(options: PatienceOptions) {
     this.#options = options;
   }
 
-  /** The guest has answered: the time after which to give up begins anew. */
+  /** The guest has answered: an outage is over. */
   answered(): void {
-    this.#lastAnswer = performance.now();
-    if (!this.#isInterrupted) return;
-    this.#isInterrupted = false;
+    if (this.#interruptedAt === undefined) return;
+    this.#interruptedAt = undefined;
     this.#options.onResumed?.();
   }
 
@@ -52,13 +51,13 @@ export class Patience {
   async afterCut(reason: GuestError): Promise<void> {
     const { giveUpAfterMs = GIVE_UP_AFTER_MS, signal, onInterrupted } = this.#options;
     signal?.throwIfAborted();
-    if (!this.#isInterrupted) {
-      this.#isInterrupted = true;
+    if (this.#interruptedAt === undefined) {
+      this.#interruptedAt = performance.now();
       onInterrupted?.(reason);
     }
     const delayMs = this.#nextDelay();
-    const left = this.#lastAnswer + giveUpAfterMs - performance.now();
-    if (left < delayMs) throw reason;
+    const lasted = performance.now() - this.#interruptedAt;
+    if (lasted + delayMs >= giveUpAfterMs) throw reason;
     if (delayMs > 0) await sleep(delayMs, signal);
     signal?.throwIfAborted();
   }
@@ -101,9 +100,4 @@ export async function untilAnswered<T>(
 /** A signal that aborts with any of these; a handle's own end and its caller's, for example. */
 export function anySignal(...signals: readonly (AbortSignal | undefined)[]): AbortSignal {
   return AbortSignal.any(signals.filter((signal) => signal !== undefined));
-}
-
-/** What a handle that was left fails with. */
-export function left(what: string): GuestError {
-  return new GuestError("canceled", `${what} was left`);
 }
