@@ -82,11 +82,10 @@ test("an upload goes on after a snapshot in its middle, and so does its checksum
     await expect.poll(arrived).toBe(300_000);
     await snapshot.prepare({});
     await snapshot.restore({});
-    // Whoever was here before is not any more, and does not know it.
-    await new Promise(() => {});
+    throw new Error("whoever was here before is not any more");
   };
 
-  await failureOf(before.writeFile(messages()));
+  await expect(before.writeFile(messages())).rejects.toThrow();
   const after = agent.filesystem("h1-proto");
   const { offset } = await after.beginUpload(open);
   await after.writeFile(writeFileMessages(open, content, { from: Number(offset) }));
