@@ -20,6 +20,8 @@ const SIGPIPE = 13;
 /** What the program is opened with, so that the session hears of it. */
 export interface SessionHooks {
   signal: AbortSignal;
+  /** A guest that is not there is told at once. */
+  firstContactMs: number;
   onInterrupted: () => void;
   onResumed: () => void;
   /** What only a terminal needs. */
@@ -58,6 +60,7 @@ export class Session {
   readonly #stderr = new ByteOutput(2);
   readonly #modes = new ScreenModes();
   #raw: RawTerminal | undefined;
+  #isOpen = false;
   #isCut = false;
   /** The exit code of who left. */
   #leftWith: number | undefined;
@@ -71,11 +74,13 @@ export class Session {
     const { open, isTerminal, takesInput } = this.#options;
     const guest = await open({
       signal: this.#leaving.signal,
+      firstContactMs: 0,
       onInterrupted: () => this.#onInterrupted(),
       onResumed: () => this.#onResumed(guest),
       // A person decides how long to wait for a machine that is frozen.
       ...(isTerminal && { windowBytes: WINDOW_BYTES, giveUpAfterMs: Number.POSITIVE_INFINITY }),
     });
+    this.#isOpen = true;
     if (isTerminal && takesInput && process.stdin.isTTY) this.#raw = new RawTerminal();
     const input = takesInput ? new ByteInput() : undefined;
     const stopListening = this.#listen(guest);
@@ -164,7 +169,7 @@ export class Session {
   }
 
   #onInterrupted(): void {
-    if (this.#isCut) return;
+    if (!this.#isOpen || this.#isCut) return;
     this.#isCut = true;
     this.#remark("the connection was cut; going on as soon as the guest answers");
   }

@@ -163,12 +163,49 @@ describe("thaw exec", () => {
     expect(result.stderr).toContain(`thaw: ${complaint}`);
   });
 
+  test("goes on across a restore of the guest", async ({ agent }) => {
+    await using running = new RunningThaw(["exec", "-i", agent.url, "--", "cat"]);
+    running.child.stdin.write("before\n");
+    await vi.waitFor(() => expect(running.stdout).toBe("before\n"), { timeout: 20_000 });
+
+    await thaw(["snapshot", "prepare", agent.url]);
+    const restored = await thaw(["snapshot", "restore", agent.url]);
+    running.child.stdin.end("after\n");
+
+    expect(restored.stdout).toContain("generation 2");
+    expect(await running.exited).toBe(0);
+    expect(running.stdout).toBe("before\nafter\n");
+    expect(running.stderr).toMatch(/^(thaw: the connection was cut; .*\n)?$/);
+  });
+
+  test("is killed with all that it has started, and what is left is told", async ({ agent }) => {
+    const script = "trap '' TERM; sleep 1000 & echo ready; while :; do sleep 0.05; done";
+    await using running = new RunningThaw([
+      "exec",
+      "--tag",
+      "job",
+      agent.url,
+      "--",
+      "sh",
+      "-c",
+      script,
+    ]);
+    await vi.waitFor(() => expect(running.stdout).toContain("ready"), { timeout: 20_000 });
+
+    const left = await thaw(["kill", "--scope", "--json", agent.url, "job"]);
+    const killed = await thaw(["kill", "--scope", "--grace", "100ms", agent.url, "job"]);
+
+    expect(JSON.parse(left.stdout).survivors.length).toBeGreaterThan(0);
+    expect(killed).toMatchObject({ code: 0, stderr: "" });
+    expect(await running.exited).toBe(137);
+  });
+
   test("fails with 1 where no guest is, or no such program", async ({ agent }) => {
-    const nobody = await thaw(["ps", "127.0.0.1:1"]);
+    const nobody = await thaw(["exec", "127.0.0.1:1", "ls"]);
     const nothing = await thaw(["exec", agent.url, "--", "sh", "-c", "exec no-such-program"]);
     const unknown = await thaw(["attach", agent.url, "no-such-tag"]);
 
-    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringContaining("thaw: ") });
+    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringMatching(/^thaw: .*\n$/) });
     expect(nothing.code).toBe(127);
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("no-such-tag") });
   });

@@ -101,6 +101,23 @@ describe("thaw exec -it", () => {
     });
   });
 
+  test("is suspended with ~^Z, and goes on where it was", async ({ agent }) => {
+    await using terminal = await shellAround(agent);
+    await terminal.type('"$THAW" exec -it "$URL" -- sh -c "echo in; exec cat"\r');
+    await terminal.until(/\[\?2004l\r?in\r\n/);
+
+    await terminal.type("~\x1a");
+    await terminal.until("Stopped");
+    await terminal.type('echo cooked $((6*7)); fg; echo "en"d $?\r');
+    await terminal.until("cooked 42");
+    await terminal.until(/cooked 42\r\n.*exec -it/s);
+    await terminal.type("again\r");
+    await terminal.until(/again\r\n.*again\r\n/s);
+    await terminal.type("\x04");
+
+    await terminal.until("end 0");
+  });
+
   test("leaves the program with ~. and the screen as it was; attach shows it all again", async ({
     agent,
   }) => {
