@@ -146,8 +146,8 @@ export class FileReading implements AsyncDisposable {
  */
 async function settled(fd: number, signal: AbortSignal): Promise<BigIntStats> {
   const { mtimeMs } = await statFd(fd);
-  const ageMs = Date.now() - mtimeMs;
-  if (ageMs >= 0 && ageMs < CLOCK_STEP_MS) await sleep(CLOCK_STEP_MS, signal);
+  const isFresh = Math.abs(Date.now() - mtimeMs) < CLOCK_STEP_MS;
+  if (isFresh) await sleep(CLOCK_STEP_MS, signal);
   return await statFd(fd, { bigint: true });
 }
 

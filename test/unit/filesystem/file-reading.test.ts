@@ -1,6 +1,7 @@
-import { writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { utimesSync, writeFileSync } from "node:fs";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { FileReading } from "../../../src/filesystem/file-reading.ts";
+import { nextTurn } from "../../../src/lib/turns.ts";
 import { noAbort } from "../../helpers/filesystem.ts";
 import { scratchDirectory } from "../../helpers/scratch.ts";
 
@@ -26,6 +27,24 @@ test("a change right after another one, in the same step of the clock, is notice
     await expect(reading.end()).rejects.toMatchObject({ code: "aborted" });
     expect(again.version).not.toBe(version);
   }
+});
+
+test("who reads a file that was written to just now waits for one step of the clock", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  using scratch = scratchDirectory();
+  const path = `${scratch.path}/file`;
+  writeFileSync(path, "old");
+  utimesSync(path, 1, 1);
+  await using _ = await open(path);
+
+  utimesSync(path, Date.now() / 1_000, Date.now() / 1_000);
+  const opening = open(path);
+  while (vi.getTimerCount() === 0) await nextTurn();
+  vi.advanceTimersByTime(20);
+
+  await using reading = await opening;
+  expect((await reading.next())?.toString()).toBe("old");
 });
 
 test("a file that becomes shorter while it is read fails as changed", async () => {
