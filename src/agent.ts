@@ -64,7 +64,8 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const shutdown = new AbortController();
   const stalls = new StallWatch(stallTimesOf(config));
   const processes = createProcesses(config, control.cgroups, stalls);
-  const processParts = { processes, settings, searchPath: config.searchPath };
+  const { searchPath, spillDir: spillDirectory } = config;
+  const processParts = { processes, settings, searchPath, spillDirectory };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);

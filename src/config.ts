@@ -62,6 +62,8 @@ export interface AgentConfig {
   metadataUrl: string;
   /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
   runDir: string;
+  /** Where output of processes is kept that is not held in memory, in files without a name. */
+  spillDir: string;
   /** Where programs read which generation of the machine this is. Default /run/thaw. */
   generationDir: string;
   /** Whether a restore is healed. `false` only to show what happens otherwise. Default true. */
@@ -125,6 +127,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     largeWindowStallMs: undefined,
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
+    spillDir: "/var/tmp",
     generationDir: "/run/thaw",
     heals: true,
     hostsFile: "/etc/hosts",

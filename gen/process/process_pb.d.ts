@@ -336,7 +336,8 @@ export declare type StartRequest = Message<"process.StartRequest"> & {
 
   /**
    * How much output that the log no longer holds in memory is kept in a file, in bytes, at most
-   * 16 GiB. Default 0: none. The file has no name and goes with the log.
+   * 16 GiB. Default 0: none. The file has no name and goes with the log. Of no effect with
+   * WHEN_FULL_WAIT, where nothing is forgotten.
    *
    * @generated from field: uint64 spill_bytes = 1005;
    */

@@ -59,7 +59,9 @@ export class GuestProcess {
 
   constructor(identity: ProcessIdentity, hooks: ProcessHooks) {
     this.identity = identity;
-    this.log = new OutputLog(identity.log);
+    this.log = new OutputLog(identity.log, () => {
+      if (!this.#fanOut.isWaiting) this.#resume();
+    });
     this.input = new ProcessInput(identity.pid);
     this.#onEnd = hooks.onEnd;
     this.#oomKills = hooks.oomKills;
@@ -159,6 +161,7 @@ export class GuestProcess {
     this.#hasEnded = true;
     this.#lifetime?.[Symbol.dispose]();
     for (const reader of this.#readers) reader.drainAndClose();
+    this.log.forget();
     this.input.destroyStdin();
     this.input.closeTerminal();
   }

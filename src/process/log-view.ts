@@ -1,7 +1,8 @@
 import type { AgentError } from "../errors.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { LogCursor, SpilledEntry } from "./log-entry.ts";
 import { Output, PIPE_CHUNK_BYTES } from "./output.ts";
-import type { LogCursor, OutputLog } from "./output-log.ts";
+import type { OutputLog } from "./output-log.ts";
 import type { ViewWindow, ViewWindows } from "./view-window.ts";
 import { type EndEvent, fallenBehind, type ProcessEvent, type Viewer } from "./viewer.ts";
 
@@ -24,6 +25,12 @@ export interface ViewSource {
   withOffsets?: boolean | undefined;
 }
 
+/** Output that was in the file. */
+interface Loaded {
+  entry: SpilledEntry;
+  bytes: Buffer;
+}
+
 /**
  * A view of a process that reads its log, and so knows of every byte where it belongs: it begins
  * wherever it wants, and what the log holds no more is a gap to it. It keeps nothing itself.
@@ -41,6 +48,8 @@ export class LogView implements Viewer {
   #pid: number | undefined;
   #end: EndEvent | undefined;
   #hasTold = false;
+  #isLoading = false;
+  #loaded: Loaded | undefined;
   #failure: AgentError | undefined;
   #isClosed = false;
 
@@ -51,6 +60,7 @@ export class LogView implements Viewer {
     this.#log = log;
     this.#cursor = cursor;
     this.#fanOut = fanOut;
+    log.enter();
     if (windowBytes > 0) {
       const { pid, tag } = process;
       const isBehind = () => !this.#isClosed && this.behindBytes > 0;
@@ -90,7 +100,7 @@ export class LogView implements Viewer {
     if (this.#isClosed) return undefined;
     if (this.#pid !== undefined) return this.#start(this.#pid);
     if (this.#isHeldBack()) return undefined;
-    return this.#nextOutput() ?? this.#last();
+    return this.#nextOutput() ?? (this.#isLoading ? undefined : this.#last());
   }
 
   /** The failure of a viewer that reads too slowly, with how far behind it is. */
@@ -112,7 +122,9 @@ export class LogView implements Viewer {
 
   /** Leaves the process. */
   close(): void {
+    if (!this.#isClosed) this.#log.leave();
     this.#isClosed = true;
+    this.#loaded = undefined;
     this.#window?.close();
     this.#fanOut?.delete(this);
   }
@@ -132,9 +144,15 @@ export class LogView implements Viewer {
   }
 
   #nextOutput(): ProcessEvent | undefined {
+    if (this.#isLoading) return undefined;
+    if (this.#loaded !== undefined) return this.#takeLoaded(this.#loaded);
     const most = Math.min(PIPE_CHUNK_BYTES, this.#window?.room ?? PIPE_CHUNK_BYTES);
     const entry = this.#log.read(this.#cursor, most, this.#end?.until);
     if (entry === undefined) return undefined;
+    if (entry.kind === "spilled") {
+      void this.#load(entry);
+      return undefined;
+    }
     this.#fanOut?.onTaken(this);
     const { output } = entry;
     if (entry.kind === "chunk") {
@@ -143,6 +161,25 @@ export class LogView implements Viewer {
     const { from, to } = entry;
     this.#window?.onGap(output, from, to);
     return { kind: "gap", output, from, to };
+  }
+
+  /** From disk, while others go on. What is gone by then is a gap at the next look. */
+  async #load(entry: SpilledEntry): Promise<void> {
+    this.#isLoading = true;
+    const bytes = await this.#log.load(entry);
+    this.#isLoading = false;
+    if (this.#isClosed) return;
+    if (bytes !== undefined) this.#loaded = { entry, bytes };
+    this.onReadable();
+  }
+
+  #takeLoaded({ entry, bytes }: Loaded): ProcessEvent {
+    const { output, offset, position } = entry;
+    this.#loaded = undefined;
+    this.#cursor.position = position + bytes.length;
+    this.#cursor.offsets[output] = offset + bytes.length;
+    this.#fanOut?.onTaken(this);
+    return { kind: "output", output: new Output(output, bytes, offset) };
   }
 
   #onWindowChanged(): void {

@@ -1,5 +1,8 @@
 import { OffsetError } from "../errors.ts";
+import type { LogCursor, LogEntry, SpilledEntry } from "./log-entry.ts";
 import { type OutputKind, PIPE_CHUNK_BYTES } from "./output.ts";
+import { Runs } from "./runs.ts";
+import { Spill, type SpillOptions } from "./spill.ts";
 
 /** A place in each output of a process, in bytes since its start. */
 export type Offsets = Record<OutputKind, number>;
@@ -12,6 +15,8 @@ export interface LogOptions {
   /** The most bytes it holds; more only while a process that waits is drained at its end. */
   capacityBytes: number;
   whenFull: WhenFull;
+  /** Where that goes which is no longer held in memory; not for a process that waits. */
+  spill?: SpillOptions | undefined;
 }
 
 /** What a log holds when nothing else is asked for. */
@@ -22,31 +27,10 @@ export const LEAST_LOG_BYTES = 64 * 1024;
 export const MOST_LOG_BYTES = 64 * 1024 * 1024;
 /** The most changes from one output to another that are remembered, and with them the order. */
 const MOST_RUNS = 16_384;
+/** The same where a file keeps more bytes than memory would. */
+const MOST_SPILLED_RUNS = 65_536;
 /** Every output there can be. */
 export const OUTPUT_KINDS = ["stdout", "stderr", "pty"] as const satisfies OutputKind[];
-
-/** Bytes of one output that arrived with none of another between. */
-interface Run {
-  kind: OutputKind;
-  /** Where it begins in its output. */
-  offset: number;
-  /** Where it begins among all the bytes of the log. */
-  position: number;
-  length: number;
-}
-
-/** How far a viewer has read. */
-export interface LogCursor {
-  /** Among all the bytes of the log. */
-  position: number;
-  /** In each output; what lies before is not read. */
-  offsets: Offsets;
-}
-
-/** What a log has for a viewer. `bytes` are valid until the next append. */
-export type LogEntry =
-  | { kind: "chunk"; output: OutputKind; offset: number; bytes: Uint8Array }
-  | { kind: "gap"; output: OutputKind; from: number; to: number };
 
 /**
  * The latest output of a process in the order it arrived, with the offset of every byte: a ring
@@ -54,17 +38,30 @@ export type LogEntry =
  */
 export class OutputLog {
   readonly #options: LogOptions;
-  readonly #runs: Run[] = [];
+  readonly #runs = new Runs();
   readonly #ends: Offsets = noOffsets();
   readonly #acknowledged: Offsets = noOffsets();
   #storage = Buffer.alloc(0);
+  /** Where the bytes begin that it has; those from `#memoryStart` on are in memory. */
   #start = 0;
+  #memoryStart = 0;
   #end = 0;
   /** Where the bytes begin that must not go; only counts for a process that waits. */
   #pinned = 0;
 
-  constructor(options: LogOptions) {
+  readonly #spill: Spill | undefined;
+  readonly #mostRuns: number;
+  #readers = 0;
+  #isForgotten = false;
+
+  /** `onRoom` is called when it is no longer full, but by an acknowledgement. */
+  constructor(options: LogOptions, onRoom: () => void = () => {}) {
     this.#options = options;
+    if (options.spill !== undefined && options.whenFull !== "wait") {
+      const onBroken = () => this.#dropBefore(this.#memoryStart);
+      this.#spill = new Spill(options.spill, { onRoom, onBroken });
+    }
+    this.#mostRuns = this.#spill === undefined ? MOST_RUNS : MOST_SPILLED_RUNS;
   }
 
   /** The position that comes next, and so how many bytes the process has written. */
@@ -87,8 +84,9 @@ export class OutputLog {
     return this.#storage.length;
   }
 
-  /** Whether the process has to wait: one more chunk would push out what nobody acknowledged. */
+  /** Whether the process has to wait: the disk is behind, or one more chunk would push out what nobody acknowledged. */
   get isFull(): boolean {
+    if (this.#spill?.isBehind === true) return true;
     if (this.#options.whenFull !== "wait") return false;
     const pinnedBytes = this.#end - this.#pinned;
     return pinnedBytes + PIPE_CHUNK_BYTES > this.capacityBytes || this.#runs.length > MOST_RUNS / 2;
@@ -101,13 +99,11 @@ export class OutputLog {
     const first = Math.min(bytes.length, this.#storage.length - at);
     this.#storage.set(first === bytes.length ? bytes : bytes.subarray(0, first), at);
     if (first < bytes.length) this.#storage.set(bytes.subarray(first), 0);
-    const last = this.#runs.at(-1);
     const length = bytes.length;
-    if (last?.kind === kind) last.length += length;
-    else this.#runs.push({ kind, offset: this.#ends[kind], position: this.#end, length });
+    this.#runs.append({ kind, offset: this.#ends[kind], position: this.#end, length });
     this.#end += length;
     this.#ends[kind] += length;
-    if (this.#runs.length > MOST_RUNS) this.#forgetRuns(MOST_RUNS / 4);
+    if (this.#runs.length > this.#mostRuns) this.#forgetRuns(this.#mostRuns / 4);
   }
 
   /** A cursor at these offsets. Throws `OffsetError` for one that has not been written yet. */
@@ -133,24 +129,40 @@ export class OutputLog {
   read(cursor: LogCursor, mostBytes: number, until?: LogCursor): LogEntry | undefined {
     const gap = this.#gap(cursor, until?.offsets ?? this.#ends);
     if (gap !== undefined) return gap;
-    const end = until?.position ?? this.#end;
+    const end = Math.min(until?.position ?? this.#end, this.#end);
     for (;;) {
-      const run = cursor.position < end ? this.#runAt(cursor.position) : undefined;
+      const run = cursor.position < end ? this.#runs.at(cursor.position) : undefined;
       if (run === undefined) return undefined;
       const { kind, offset, position, length } = run;
       const skipped = Math.max(cursor.position - position, cursor.offsets[kind] - offset);
-      const at = (position + skipped) % this.#storage.length;
-      const left = Math.min(position + length, end) - (position + skipped);
-      const size = Math.min(left, mostBytes, this.#storage.length - at);
-      if (size <= 0) {
+      const first = position + skipped;
+      const left = Math.min(Math.min(position + length, end) - first, mostBytes);
+      if (left <= 0) {
         cursor.position = position + length;
         continue;
       }
+      if (first < this.#memoryStart) {
+        const size = Math.min(left, this.#memoryStart - first);
+        return {
+          kind: "spilled",
+          output: kind,
+          offset: offset + skipped,
+          position: first,
+          length: size,
+        };
+      }
+      const at = first % this.#storage.length;
+      const size = Math.min(left, this.#storage.length - at);
       cursor.position = position + skipped + size;
       cursor.offsets[kind] = offset + skipped + size;
       const bytes = this.#storage.subarray(at, at + size);
       return { kind: "chunk", output: kind, offset: offset + skipped, bytes };
     }
+  }
+
+  /** Loads what is in the file: at least one byte of it; `undefined`: it is gone meanwhile. */
+  async load({ position, length }: SpilledEntry): Promise<Buffer | undefined> {
+    return await this.#spill?.read(position, length);
   }
 
   /** All before `offsets` may go. Throws `OffsetError` for what has not been written yet. */
@@ -172,9 +184,34 @@ export class OutputLog {
 
   /** Forgets all the bytes, not how many there were. */
   clear(): void {
-    this.#runs.length = 0;
+    this.#runs.clear();
     this.#start = this.#end;
+    this.#memoryStart = this.#end;
     this.#storage = Buffer.alloc(0);
+    this.#spill?.close();
+  }
+
+  /** Somebody reads it: its file stays until `leave`. */
+  enter(): void {
+    this.#readers += 1;
+  }
+
+  /** One who has read it reads no more. */
+  leave(): void {
+    this.#readers -= 1;
+    this.#closeWhenUnread();
+  }
+
+  /** Nobody will begin to read it any more: its file goes with the last who does. */
+  forget(): void {
+    this.#isForgotten = true;
+    this.#closeWhenUnread();
+  }
+
+  #closeWhenUnread(): void {
+    if (!this.#isForgotten || this.#readers > 0) return;
+    this.#spill?.close();
+    this.#dropBefore(this.#memoryStart);
   }
 
   /** What `cursor` has missed, one output at a time. */
@@ -192,21 +229,9 @@ export class OutputLog {
     return undefined;
   }
 
-  #runAt(position: number): Run | undefined {
-    if (position >= this.#end) return undefined;
-    let low = 0;
-    let high = this.#runs.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if ((this.#runs[middle]?.position ?? 0) <= position) low = middle;
-      else high = middle - 1;
-    }
-    return this.#runs[low];
-  }
-
   #makeRoom(bytes: number): void {
     const { capacityBytes, whenFull } = this.#options;
-    const kept = this.#end - this.#start;
+    const kept = this.#end - this.#memoryStart;
     const isPinned = whenFull === "wait" && this.#end - this.#pinned + bytes > capacityBytes;
     const most = isPinned ? Number.POSITIVE_INFINITY : capacityBytes;
     if (kept + bytes > this.#storage.length && this.#storage.length < most) {
@@ -218,7 +243,7 @@ export class OutputLog {
 
   #grow(bytes: number): void {
     const storage = Buffer.allocUnsafeSlow(bytes);
-    for (let position = this.#start; position < this.#end; ) {
+    for (let position = this.#memoryStart; position < this.#end; ) {
       const from = position % this.#storage.length;
       const to = position % bytes;
       const size = Math.min(this.#end - position, this.#storage.length - from, storage.length - to);
@@ -230,30 +255,36 @@ export class OutputLog {
 
   /** Many at once, as they stand in a row that has to close up. */
   #forgetRuns(runs: number): void {
-    const first = this.#runs[runs];
-    if (first !== undefined) this.#forget(first.position - this.#start);
+    const first = this.#runs.get(runs);
+    if (first === undefined) return;
+    if (first.position > this.#memoryStart) this.#forget(first.position - this.#memoryStart);
+    this.#dropBefore(first.position);
   }
 
+  /** The oldest bytes leave the memory, and are gone or go into the file. */
   #forget(bytes: number): void {
-    this.#start += bytes;
-    let gone = 0;
-    for (const run of this.#runs) {
-      const past = this.#start - run.position;
-      if (past < run.length) {
-        if (past > 0) Object.assign(run, trimmed(run, past));
-        break;
-      }
-      gone += 1;
+    const to = this.#memoryStart + bytes;
+    if (this.#spill?.isOpen === true) this.#spillUntil(to, this.#spill);
+    this.#memoryStart = to;
+    this.#dropBefore(Math.min(to, this.#spill?.start ?? to));
+  }
+
+  #spillUntil(to: number, spill: Spill): void {
+    for (let position = this.#memoryStart; position < to; ) {
+      const at = position % this.#storage.length;
+      const size = Math.min(to - position, this.#storage.length - at);
+      spill.append(position, Buffer.from(this.#storage.subarray(at, at + size)));
+      position += size;
     }
-    if (gone > 0) this.#runs.splice(0, gone);
+  }
+
+  #dropBefore(position: number): void {
+    this.#start = Math.max(this.#start, position);
+    this.#runs.dropBefore(this.#start);
   }
 }
 
 /** The beginning of every output. */
 export function noOffsets(): Offsets {
   return { stdout: 0, stderr: 0, pty: 0 };
-}
-
-function trimmed({ offset, position, length }: Run, bytes: number): Omit<Run, "kind"> {
-  return { offset: offset + bytes, position: position + bytes, length: length - bytes };
 }

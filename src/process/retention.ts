@@ -44,12 +44,12 @@ export class Retention implements Disposable {
 
   /** Keeps `ended` for the retention time. */
   add(ended: EndedProcess): void {
-    this.#byPid.delete(ended.pid);
+    this.#drop(ended.pid);
     this.#byPid.set(ended.pid, { ...ended, until: performance.now() + RETENTION_MS });
     const oldest = this.#byPid.values().next().value;
     if (this.#byPid.size > RETAINED && oldest !== undefined) {
-      this.#byPid.delete(oldest.pid);
       oldest.output.clear();
+      this.#drop(oldest.pid);
     }
     this.#boundLogs();
     this.#arm();
@@ -68,7 +68,7 @@ export class Retention implements Disposable {
 
   /** A new process with this pid and tag is found instead. Who lost its tag keeps its pid. */
   replace(pid: number, tag: string | undefined): void {
-    this.#byPid.delete(pid);
+    this.#drop(pid);
     if (tag === undefined) return;
     for (const ended of this.#byPid.values()) {
       if (ended.tag === tag) ended.tag = undefined;
@@ -77,7 +77,7 @@ export class Retention implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
-    this.#byPid.clear();
+    for (const pid of this.#byPid.keys()) this.#drop(pid);
   }
 
   #boundLogs(): void {
@@ -107,7 +107,12 @@ export class Retention implements Disposable {
     const now = performance.now();
     for (const ended of this.#byPid.values()) {
       if (ended.until > now) return;
-      this.#byPid.delete(ended.pid);
+      this.#drop(ended.pid);
     }
+  }
+
+  #drop(pid: number): void {
+    this.#byPid.get(pid)?.output.forget();
+    this.#byPid.delete(pid);
   }
 }

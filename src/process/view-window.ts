@@ -1,6 +1,6 @@
 import { AgentError } from "../errors.ts";
+import type { LogCursor } from "./log-entry.ts";
 import type { OutputKind } from "./output.ts";
-import type { LogCursor } from "./output-log.ts";
 import { type Offsets, OUTPUT_KINDS } from "./output-log.ts";
 import type { Selector } from "./retention.ts";
 

@@ -1,7 +1,7 @@
 import { AgentError } from "../errors.ts";
 import type { EndFacts, ProcessEnd } from "./exit.ts";
+import type { LogCursor } from "./log-entry.ts";
 import type { Output, OutputKind } from "./output.ts";
-import type { LogCursor } from "./output-log.ts";
 
 /** What a viewer is told about a process. */
 export type ProcessEvent =

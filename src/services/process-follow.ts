@@ -26,6 +26,8 @@ import type { User } from "../system/users.ts";
 
 /** The longest idempotency key. */
 const MOST_KEY_CHARACTERS = 256;
+/** The most output of a process that is kept in a file. */
+const MOST_SPILL_BYTES = 16n * 1024n ** 3n;
 
 /** What the process service speaks for. */
 export interface ProcessParts {
@@ -33,6 +35,8 @@ export interface ProcessParts {
   settings: Settings;
   /** The PATH that programs begin with: the agent's own. */
   searchPath: string;
+  /** Where output is kept that is not held in memory. */
+  spillDirectory: string;
 }
 
 /**
@@ -57,7 +61,7 @@ export async function followStart(
     pty: request.pty === undefined ? undefined : toPtySize(request.pty),
     hasStdin: request.stdin ?? true,
     lifetimeMs: timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : undefined,
-    log: toLogOptions(request),
+    log: toLogOptions(request, parts.spillDirectory),
     view: toViewOptions(request),
     key: toKey(request.idempotencyKey),
   });
@@ -91,13 +95,20 @@ function toKey(key: string): string | undefined {
   return key === "" ? undefined : key;
 }
 
-function toLogOptions({ logBytes, whenFull }: StartRequest): LogOptions {
+function toLogOptions(request: StartRequest, directory: string): LogOptions {
+  const { logBytes, whenFull, spillBytes } = request;
   const bytes = logBytes ?? DEFAULT_LOG_BYTES;
   if (bytes > MOST_LOG_BYTES) {
     const message = `log_bytes: ${bytes} is more than the ${MOST_LOG_BYTES} bytes a log can hold`;
     throw new AgentError("invalid", message);
   }
+  if (spillBytes > MOST_SPILL_BYTES) {
+    const message = `spill_bytes: ${spillBytes} is more than the ${MOST_SPILL_BYTES} bytes a file may hold`;
+    throw new AgentError("invalid", message);
+  }
+  const spill = { directory, capacityBytes: Number(spillBytes) };
   return {
+    ...(spillBytes > 0n ? { spill } : {}),
     capacityBytes: Math.max(bytes, LEAST_LOG_BYTES),
     whenFull: whenFull === WhenFull.WAIT ? "wait" : "drop-oldest",
   };

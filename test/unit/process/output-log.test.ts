@@ -23,7 +23,7 @@ function readAll(
       gaps += 1;
       expect(entry.from).toBe(at);
       text[entry.output] += "\0".repeat(entry.to - entry.from);
-    } else {
+    } else if (entry.kind === "chunk") {
       expect(entry.offset).toBe(at);
       text[entry.output] += Buffer.from(entry.bytes).toString("latin1");
     }
