@@ -12,6 +12,7 @@ import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { idle } from "./idle.ts";
 import { output } from "./output.ts";
+import { priority } from "./priority.ts";
 import type { Question } from "./question.ts";
 import { start as startUp } from "./start.ts";
 import { viewer } from "./stopped-viewer.ts";
@@ -25,6 +26,7 @@ const QUESTIONS: Record<string, Question> = {
   idle,
   start: startUp,
   viewer,
+  priority,
 };
 
 const { values } = parseArgs({

@@ -67,8 +67,14 @@ export function connectCall(pid: number): Call {
 
 /** Ends a process at once. */
 export function killCall(pid: number): Call {
+  return signalCall(pid, "SIGKILL");
+}
+
+/** Sends a process a signal. */
+export function signalCall(pid: number, signal: "SIGTERM" | "SIGKILL"): Call {
   const selector = { selector: { case: "pid", value: pid } } as const;
-  const message = create(SendSignalRequestSchema, { process: selector, signal: Signal.SIGKILL });
+  const request = { process: selector, signal: Signal[signal] };
+  const message = create(SendSignalRequestSchema, request);
   return {
     method: "POST",
     path: "/process.Process/SendSignal",
