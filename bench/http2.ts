@@ -6,7 +6,7 @@ const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const FRAME_HEAD_BYTES = 9;
 const TAIL_BYTES = 256;
 const KEPT_BYTES = 1024;
-/** The largest window there is, so that no credit is ever asked for. */
+/** The largest window there is, so that credit is hardly ever given. */
 const WINDOW_BYTES = 0x7fffffff;
 
 const TYPE = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, credit: 8 } as const;
@@ -23,6 +23,8 @@ export interface StreamResult {
 }
 
 interface Stream extends StreamResult {
+  /** What has come since the window was opened. */
+  creditBytes: number;
   onBytes(): void;
   resolve(result: StreamResult): void;
   reject(reason: Error): void;
@@ -41,6 +43,7 @@ export class Http2Connection implements Disposable {
   #payloadLeft = 0;
   /** The payload of a control frame, which is answered when it is complete. */
   #control: Buffer[] = [];
+  #creditBytes = 0;
   #nextId = 1;
 
   private constructor(target: Target) {
@@ -104,7 +107,13 @@ export class Http2Connection implements Disposable {
   #send(call: Call, ends: Pick<Stream, "resolve" | "reject" | "onBytes">): Stream {
     const id = this.#nextId;
     this.#nextId += 2;
-    const stream: Stream = { bytes: 0, head: Buffer.alloc(0), tail: Buffer.alloc(0), ...ends };
+    const stream: Stream = {
+      bytes: 0,
+      creditBytes: 0,
+      head: Buffer.alloc(0),
+      tail: Buffer.alloc(0),
+      ...ends,
+    };
     this.#streams.set(id, stream);
     const block = headerBlock(this.#target, call);
     const hasBody = call.body.length > 0;
@@ -144,6 +153,13 @@ export class Http2Connection implements Disposable {
     const stream = this.#streams.get(this.#streamId);
     if (stream === undefined) return;
     stream.bytes += bytes.length;
+    stream.creditBytes += bytes.length;
+    this.#creditBytes += bytes.length;
+    if (this.#creditBytes > WINDOW_BYTES / 2)
+      this.#creditBytes = this.#credit(0, this.#creditBytes);
+    if (stream.creditBytes > WINDOW_BYTES / 2) {
+      stream.creditBytes = this.#credit(this.#streamId, stream.creditBytes);
+    }
     if (stream.head.length < KEPT_BYTES) {
       stream.head = Buffer.concat([stream.head, bytes.subarray(0, KEPT_BYTES)]);
     }
@@ -153,6 +169,14 @@ export class Http2Connection implements Disposable {
         ? Buffer.from(end)
         : Buffer.concat([stream.tail, end]).subarray(-TAIL_BYTES);
     stream.onBytes();
+  }
+
+  /** Opens a window again by what has come. Returns what has come since: nothing. */
+  #credit(streamId: number, bytes: number): 0 {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32BE(bytes, 0);
+    this.#socket.write(frame(TYPE.credit, 0, streamId, payload));
+    return 0;
   }
 
   get #streamId(): number {

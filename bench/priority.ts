@@ -34,7 +34,7 @@ export const priority: Question = async (setting) => {
     ["/health", get("/health")],
     ["SendSignal", signalCall(patient.pid, "SIGTERM")],
   ];
-  const requests = setting.isQuick ? 300 : 1_000;
+  const requests = setting.isQuick ? 200 : 500;
   const measure = () => timesOf(control, target, calls, requests);
   const idle = await measure();
   const programs = await Promise.all(

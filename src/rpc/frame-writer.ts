@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
 import type { Writable } from "node:stream";
 import type { ConnectError } from "@connectrpc/connect";
+import type { Slices } from "../lib/slices.ts";
 import { cutOff } from "../net/cut-off.ts";
 import type { StallWatch, Watched } from "../net/progress.ts";
 import { watchResponse } from "../net/watch-response.ts";
@@ -23,6 +24,8 @@ export interface FrameWriterOptions {
   signal: AbortSignal;
   /** Finds out that the peer has stopped reading. */
   stalls: StallWatch;
+  /** Shares the turns of the event loop with all other viewers. */
+  slices: Slices;
 }
 
 /**
@@ -35,6 +38,7 @@ export class FrameWriter {
   readonly #codec: Codec;
   readonly #keepalive: NodeJS.Timeout;
   readonly #stalls: StallWatch;
+  readonly #slices: Slices;
   readonly #watched: Watched;
   /** Output of the frames that are being put together. */
   readonly #leaving: Output[] = [];
@@ -48,6 +52,7 @@ export class FrameWriter {
     this.#viewer = viewer;
     this.#codec = options.codec;
     this.#stalls = options.stalls;
+    this.#slices = options.slices;
     this.#watched = watchResponse({
       response,
       writtenBytes: () => this.#writtenBytes,
@@ -71,7 +76,7 @@ export class FrameWriter {
   #schedule(): void {
     if (this.#isScheduled || this.#hasEnded) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#slices.add(() => {
       this.#isScheduled = false;
       this.#pump();
     });

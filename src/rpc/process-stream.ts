@@ -9,6 +9,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { ConnectRequestSchema, StartRequestSchema } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
 import type { HttpCall } from "../http/endpoint.ts";
+import { Slices } from "../lib/slices.ts";
 import { startTimer } from "../lib/timer.ts";
 import type { StallWatch } from "../net/progress.ts";
 import type { Viewer } from "../process/viewer.ts";
@@ -33,6 +34,8 @@ const IDENTITY = /^(?:identity)?$/i;
 export class ProcessStream {
   readonly #parts: ProcessParts;
   readonly #stalls: StallWatch;
+  /** However many viewers there are, other calls are answered in between. */
+  readonly #slices = new Slices();
   readonly #shutdown: AbortSignal;
 
   /** `shutdown` aborts with the error that open streams end with. */
@@ -72,6 +75,7 @@ export class ProcessStream {
         keepaliveMs,
         signal: call.signal,
         stalls: this.#stalls,
+        slices: this.#slices,
       });
       using _deadline = this.#deadline(request, timeoutMs, writer);
       const onShutdown = () => writer.fail(toConnectError(this.#shutdown.reason));
