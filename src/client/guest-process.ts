@@ -38,7 +38,9 @@ export interface HandleParts {
 export class GuestProcess implements AsyncIterable<ProcessOutput>, Disposable {
   readonly #parts: HandleParts;
   readonly #input: ProcessInput;
-  readonly #acknowledgement: Acknowledgement;
+  /** For the process's log and for this viewer's window: one must not take the other's place. */
+  readonly #consumed: Acknowledgement;
+  readonly #shown: Acknowledgement;
   readonly #resizes = new Lock();
   #acknowledgedBytes: number;
   #hasTerminal: boolean;
@@ -47,7 +49,8 @@ export class GuestProcess implements AsyncIterable<ProcessOutput>, Disposable {
     const { unary, follow, signal, giveUpAfterMs } = parts;
     this.#parts = parts;
     this.#hasTerminal = parts.hasTerminal;
-    this.#acknowledgement = new Acknowledgement(unary, signal);
+    this.#consumed = new Acknowledgement(unary, signal);
+    this.#shown = new Acknowledgement(unary, signal);
     this.#acknowledgedBytes = sum(follow.offsets);
     this.#input = new ProcessInput({
       client: unary,
@@ -157,10 +160,14 @@ export class GuestProcess implements AsyncIterable<ProcessOutput>, Disposable {
     return { survivors: answer.survivors.map(({ pid, command }) => ({ pid, command })) };
   }
 
-  /** With `windowBytes`: all before `upTo` was shown, and so much more may come. */
+  /**
+   * All before `upTo` was shown: with `windowBytes` so much more may come, and without it the
+   * process's log need not keep it for a process that waits.
+   */
   acknowledge(upTo: Offsets): void {
     const { follow, hasWindow } = this.#parts;
-    this.#acknowledgement.send(this.pid, upTo, hasWindow ? follow.viewerId : 0n);
+    if (hasWindow) this.#shown.send(this.pid, upTo, follow.viewerId);
+    else this.#consumed.send(this.pid, upTo);
   }
 
   /** Leaves it; it lives on. What waits for it rejects with `canceled`. */
@@ -180,7 +187,7 @@ export class GuestProcess implements AsyncIterable<ProcessOutput>, Disposable {
     const consumed = sum(follow.offsets);
     if (acknowledgeBytes === 0 || consumed - this.#acknowledgedBytes < acknowledgeBytes) return;
     this.#acknowledgedBytes = consumed;
-    this.#acknowledgement.send(this.pid, follow.offsets);
+    this.#consumed.send(this.pid, follow.offsets);
   }
 
   #repeat(graceMs = 0): PatienceOptions & { attemptMs: number } {

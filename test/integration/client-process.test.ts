@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, vi } from "vitest";
 import { Guest, type GuestProcess, Interrupted } from "../../src/client/index.ts";
 import { startTestAgent, test } from "../helpers/agent.ts";
@@ -228,6 +229,96 @@ describe("a program", () => {
 
     const starting = guest.process.start("true", { firstContactMs: 0 });
     await expect(starting).rejects.toMatchObject({ kind: "unreachable" });
+  });
+});
+
+describe("the end of a program", () => {
+  test("says by what it came, and what was used and written", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const killed = await guest.process.start("sleep", { args: ["1000"] });
+    await killed.kill("SIGUSR1");
+    const written = await guest.process.start("sh", { args: ["-c", "echo four; exit 3"] });
+
+    expect(await killed.wait()).toMatchObject({ exitCode: -1, signal: 10, killedByAgent: true });
+    expect(await written.wait()).toMatchObject({
+      exitCode: 3,
+      killedByAgent: false,
+      written: { stdout: 5, stderr: 0, pty: 0 },
+      usage: { maxResidentBytes: expect.any(Number) },
+    });
+  });
+
+  test("says that its life-time was over", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    const program = await guest.process.start("sleep", { args: ["1000"], lifetimeMs: 300 });
+
+    expect(await program.wait()).toMatchObject({ exitCode: -1, timedOut: true });
+  });
+
+  test("comes with the exit for who asks, and names who still holds the output", async ({
+    agent,
+  }) => {
+    using guest = new Guest(agent.url);
+    const program = await guest.process.start("sh", {
+      args: ["-c", "sleep 1000 & echo $!"],
+      endAtExit: true,
+    });
+    const { stdout, exitCode, holders } = await program.text();
+    await guest.process.start("kill", { args: [stdout.trim()] }).then((kill) => kill.wait());
+
+    expect(exitCode).toBe(0);
+    expect(holders).toEqual([{ pid: Number(stdout), command: "sleep 1000" }]);
+  });
+});
+
+test("a kill reaches all that a program has started, and tells who is left", async ({ agent }) => {
+  using guest = new Guest(agent.url);
+  const program = await guest.process.start("sh", {
+    args: ["-c", "setsid sleep 1000 & echo $!; wait"],
+  });
+  const output = program[Symbol.asyncIterator]();
+  const first = (await output.next()).value;
+  const pid = first?.kind === "stdout" ? Number(Buffer.from(first.bytes).toString()) : 0;
+  const { survivors } = await program.kill("SIGTERM", { scope: true, graceMs: 5_000 });
+
+  expect(survivors).toEqual([]);
+  expect(pid).toBeGreaterThan(1);
+  // Whoever adopts it may be slow to bury it.
+  const path = `/proc/${pid}/stat`;
+  expect(existsSync(path) ? readFileSync(path, "utf8") : ") Z").toContain(") Z");
+  expect(await program.wait()).toMatchObject({ killedByAgent: true });
+});
+
+describe("a window", () => {
+  test("lets so much come that was not shown, also after a cut", async ({ agent }) => {
+    await using proxy = await CuttingProxy.start(agent.port);
+    using guest = new Guest(proxy.url);
+    const program = await guest.process.start("seq", {
+      args: ["1", "100000"],
+      windowBytes: 16_384,
+      whenFull: "wait",
+      ...SHORT,
+    });
+    let ahead = 0;
+    let shown = 0;
+    let text = "";
+    let cuts = 0;
+    for await (const output of program) {
+      if (output.kind !== "stdout") throw new Error(`${output.kind} is not expected`);
+      text += Buffer.from(output.bytes).toString();
+      ahead = Math.max(ahead, program.offsets.stdout - shown);
+      if (text.length > 100_000 * (cuts + 1)) {
+        cuts++;
+        proxy.cut("reset");
+      }
+      if (program.offsets.stdout - shown < 8_192) continue;
+      shown = program.offsets.stdout;
+      program.acknowledge(program.offsets);
+    }
+
+    expect(sha256(text)).toBe(sha256(sequence(100_000)));
+    expect(cuts).toBeGreaterThan(3);
+    expect(ahead).toBeLessThanOrEqual(2 * 16_384);
   });
 });
 
