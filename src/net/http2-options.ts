@@ -13,7 +13,7 @@ export const HTTP2_OPTIONS: ServerOptions = {
   maxSettings: 32,
   maxOutstandingPings: 10,
   maxHeaderListPairs: 200,
-  maxSessionMemory: 64,
+  maxSessionMemory: 256,
 };
 /** What all uploads of one session may have on their way together. */
 export const SESSION_WINDOW_BYTES = 16 * 1024 * 1024;

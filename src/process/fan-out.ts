@@ -2,6 +2,9 @@ import type { Output } from "./output.ts";
 import { Subscription } from "./subscription.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
+/** So many viewers take a while to be told: one piece of output in each turn of the event loop. */
+const CROWD = 64;
+
 /**
  * Hands a process's output to its viewers and never waits for any of them: the process runs at
  * the pace of the fastest viewer, or freely when nobody watches.
@@ -10,6 +13,7 @@ export class FanOut {
   readonly #viewers = new Set<Viewer>();
   readonly #resume: () => void;
   #isWaiting = false;
+  #isResting = false;
 
   /** `resume` is called when reading shall go on after `publish` returned `false`. */
   constructor(resume: () => void) {
@@ -39,6 +43,7 @@ export class FanOut {
   publish(output: Output): boolean {
     for (const viewer of this.#viewers) viewer.push({ kind: "output", output });
     this.#isWaiting = !this.#isMoreWanted();
+    if (this.#viewers.size >= CROWD) this.#rest();
     return !this.#isWaiting;
   }
 
@@ -83,8 +88,18 @@ export class FanOut {
     if (this.#isMoreWanted()) this.#goOn();
   }
 
+  /** Node reads a busy pipe many times in one turn; what comes from elsewhere is not to wait for it. */
+  #rest(): void {
+    this.#isWaiting = true;
+    this.#isResting = true;
+    setImmediate(() => {
+      this.#isResting = false;
+      if (this.#isMoreWanted()) this.#goOn();
+    });
+  }
+
   #goOn(): void {
-    if (!this.#isWaiting) return;
+    if (!this.#isWaiting || this.#isResting) return;
     this.#isWaiting = false;
     this.#resume();
   }

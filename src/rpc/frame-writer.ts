@@ -11,9 +11,7 @@ import type { ProcessEvent, Viewer } from "../process/viewer.ts";
 import { keepaliveEvent, toProcessEvent } from "../services/process-events.ts";
 import { toConnectError } from "./errors.ts";
 import { type Codec, endFrame, eventFrame, outputFrame } from "./frames.ts";
-
-/** The most that is handed to the connection and not yet taken by the machine. */
-const IN_FLIGHT_BYTES = 512 * 1024;
+import { InFlightShare } from "./in-flight.ts";
 
 /** How a viewer's stream is written. */
 export interface FrameWriterOptions {
@@ -40,6 +38,7 @@ export class FrameWriter {
   readonly #stalls: StallWatch;
   readonly #slices: Slices;
   readonly #watched: Watched;
+  readonly #share: InFlightShare;
   /** Output of the frames that are being put together. */
   readonly #leaving: Output[] = [];
   #writtenBytes = 0;
@@ -53,6 +52,7 @@ export class FrameWriter {
     this.#codec = options.codec;
     this.#stalls = options.stalls;
     this.#slices = options.slices;
+    this.#share = new InFlightShare(response);
     this.#watched = watchResponse({
       response,
       writtenBytes: () => this.#writtenBytes,
@@ -83,9 +83,10 @@ export class FrameWriter {
   }
 
   #pump(): void {
+    const { limitBytes } = this.#share;
     const frames: Uint8Array[] = [];
     let size = 0;
-    while (!this.#hasEnded && this.#inFlightBytes + size < IN_FLIGHT_BYTES) {
+    while (!this.#hasEnded && this.#inFlightBytes + size < limitBytes) {
       const frame = this.#nextFrame();
       if (frame === undefined) break;
       frames.push(frame);
@@ -159,6 +160,7 @@ export class FrameWriter {
     this.#hasEnded = true;
     clearInterval(this.#keepalive);
     this.#stalls.forget(this.#watched);
+    this.#share[Symbol.dispose]();
     this.#viewer.onReadable = () => {};
     this.#viewer.close();
   }
