@@ -20,6 +20,7 @@ import { StallWatch } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
 import { watchResponse } from "./net/watch-response.ts";
 import { ProcessRegistry } from "./process/registry.ts";
+import { ViewTokens } from "./process/view-tokens.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
@@ -65,7 +66,8 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const stalls = new StallWatch(stallTimesOf(config));
   const processes = createProcesses(config, control.cgroups, stalls);
   const { searchPath, spillDir: spillDirectory } = config;
-  const processParts = { processes, settings, searchPath, spillDirectory };
+  const viewTokens = new ViewTokens(processes);
+  const processParts = { processes, viewTokens, settings, searchPath, spillDirectory };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
@@ -89,7 +91,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       shutdown: shutdown.signal,
       ...common,
     }),
-    admission: new Admission(settings, config.persona === "thaw" ? config.host : undefined),
+    admission: createAdmission(config, settings, viewTokens),
     ...common,
   });
   const closeRest = (graceMs: number) =>
@@ -114,6 +116,11 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+}
+
+function createAdmission(config: AgentConfig, settings: Settings, views: ViewTokens): Admission {
+  const guardHost = config.persona === "thaw" ? config.host : undefined;
+  return new Admission(settings, guardHost, (token) => views.has(token));
 }
 
 function createServer(

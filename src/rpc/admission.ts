@@ -14,16 +14,28 @@ const EXEMPT = new Set([
   "POST /snapshot/prepare",
 ]);
 
+/** What a token that only shows may be brought to. Whose output it opens is checked there. */
+const VIEWING = new Set(["/process.Process/Connect", "/process.Process/AcknowledgeOutput"]);
+
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 
 /** Decides which requests are answered at all. */
 export class Admission {
   readonly #settings: Settings;
   readonly #guardHost: string | undefined;
+  readonly #isViewToken: (token: string) => boolean;
 
-  /** `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing. */
-  constructor(settings: Settings, guardHost: string | undefined) {
+  /**
+   * `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing.
+   * `isViewToken`: whether a token opens the output of some process.
+   */
+  constructor(
+    settings: Settings,
+    guardHost: string | undefined,
+    isViewToken: (token: string) => boolean = () => false,
+  ) {
     this.#settings = settings;
+    this.#isViewToken = isViewToken;
     this.#guardHost = guardHost?.toLowerCase();
   }
 
@@ -32,7 +44,7 @@ export class Admission {
    * may still ask whether it may bring the token.
    */
   checkOrigin(request: IncomingMessage): void {
-    if (this.#guardHost === undefined || this.#hasToken(request)) return;
+    if (this.#guardHost === undefined || this.#hasToken(request) || this.#mayView(request)) return;
     if (isPreflight(request) && this.#settings.accessToken !== undefined) return;
     this.#checkHost(request);
   }
@@ -41,10 +53,17 @@ export class Admission {
   checkToken(request: IncomingMessage, path: string): void {
     if (this.#settings.accessToken === undefined) return;
     if (EXEMPT.has(`${request.method} ${path}`) || this.#hasToken(request)) return;
+    if (VIEWING.has(path) && this.#mayView(request)) return;
     throw new HttpError(
       401,
       "unauthorized access, please provide a valid access token or method signing if supported",
     );
+  }
+
+  #mayView({ headers }: IncomingMessage): boolean {
+    const given = headers["x-access-token"];
+    const isNeeded = this.#settings.accessToken !== undefined;
+    return isNeeded && typeof given === "string" && this.#isViewToken(given);
   }
 
   #hasToken(request: IncomingMessage): boolean {

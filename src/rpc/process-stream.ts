@@ -96,7 +96,9 @@ export class ProcessStream {
   #follow(request: IncomingMessage, asked: Asked): Viewer | Promise<Viewer> {
     const { body, codec, timeoutMs, call } = asked;
     if (request.url === "/process.Process/Connect") {
-      return followConnect(this.#parts, parse(ConnectRequestSchema, body, codec));
+      const token = request.headers["x-access-token"];
+      const connect = parse(ConnectRequestSchema, body, codec);
+      return followConnect(this.#parts, connect, token === undefined ? undefined : String(token));
     }
     const start = parse(StartRequestSchema, body, codec);
     return followStart(this.#parts, start, call.caller, timeoutMs);

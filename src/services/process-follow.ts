@@ -21,6 +21,7 @@ import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry } from "../process/registry.ts";
 import type { Selector } from "../process/retention.ts";
 import type { ViewOptions } from "../process/start-options.ts";
+import type { ViewTokens } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import type { User } from "../system/users.ts";
 
@@ -33,6 +34,7 @@ const MOST_SPILL_BYTES = 16n * 1024n ** 3n;
 export interface ProcessParts {
   processes: ProcessRegistry;
   settings: Settings;
+  viewTokens: ViewTokens;
   /** The PATH that programs begin with: the agent's own. */
   searchPath: string;
   /** Where output is kept that is not held in memory. */
@@ -69,11 +71,30 @@ export async function followStart(
 }
 
 /** Follows the process that `request` names, live or just ended. */
-export function followConnect(parts: ProcessParts, request: ConnectRequest): Viewer {
+export function followConnect(
+  parts: ProcessParts,
+  request: ConnectRequest,
+  token: string | undefined,
+): Viewer {
+  checkView(parts, request.process, token);
   const from = request.fromOffset === undefined ? undefined : toOffsets(request.fromOffset);
   const view = toViewOptions(request);
   if (from !== undefined) view.withOffsets = true;
   return parts.processes.follow(toSelector(request.process), view, from);
+}
+
+/**
+ * Holds who came with a token that only shows, if `token` is one, to its process. `true`: it is one.
+ * Throws `denied`.
+ */
+export function checkView(
+  { viewTokens }: ProcessParts,
+  selector: ProcessSelector | undefined,
+  token: string | undefined,
+): boolean {
+  if (token === undefined || !viewTokens.has(token)) return false;
+  viewTokens.check(token, toSelector(selector));
+  return true;
 }
 
 function toViewOptions(request: StartRequest | ConnectRequest): ViewOptions {

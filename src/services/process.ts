@@ -1,5 +1,6 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  type AcknowledgeOutputRequest,
   type Process,
   type ProcessEvent as ProcessEventMessage,
   type ProcessInput,
@@ -8,11 +9,13 @@ import {
 import { AgentError } from "../errors.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
 import type { InputPlace } from "../process/input.ts";
+import type { Selector } from "../process/retention.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import { keepaliveEvent, toProcessEvent } from "./process-events.ts";
 import {
+  checkView,
   followConnect,
   followStart,
   type ProcessParts,
@@ -43,7 +46,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     async *connect(request, context) {
       const keepaliveMs = keepaliveIntervalMs(context.requestHeader);
-      const viewer = followConnect(parts, request);
+      const viewer = followConnect(parts, request, tokenOf(context));
       for await (const event of follow(viewer, keepaliveMs, context)) yield { event };
     },
     update: ({ process, pty }) => {
@@ -73,12 +76,35 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).input.closeStdin();
       return {};
     },
-    acknowledgeOutput: ({ process, offsets, viewerId }) => {
-      const viewer = viewerId === 0n ? undefined : Number(viewerId);
-      processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
+    acknowledgeOutput: (request, context) => {
+      acknowledge(parts, request, tokenOf(context));
       return {};
     },
+    createViewToken: ({ process }) => ({ token: viewTokenOf(parts, toSelector(process)) }),
   } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
+}
+
+function acknowledge(
+  parts: ProcessParts,
+  { process, offsets, viewerId }: AcknowledgeOutputRequest,
+  token: string | undefined,
+): void {
+  const onlyShows = checkView(parts, process, token);
+  if (onlyShows && viewerId === 0n) {
+    throw new AgentError("denied", "viewer_id: this token only opens the windows of viewers");
+  }
+  const viewer = viewerId === 0n ? undefined : Number(viewerId);
+  parts.processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
+}
+
+/** Where no token is required there is none that opens less. */
+function viewTokenOf({ processes, settings, viewTokens }: ProcessParts, selector: Selector) {
+  processes.get(selector);
+  return settings.accessToken === undefined ? "" : viewTokens.create(selector);
+}
+
+function tokenOf({ requestHeader }: HandlerContext): string | undefined {
+  return requestHeader.get("x-access-token") ?? undefined;
 }
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */

@@ -38,13 +38,14 @@ export class Link extends EventTarget {
   #answering = new AbortController();
   #live: { promise: Promise<void>; resolve: () => void } | undefined;
 
-  constructor(token: string | undefined) {
+  /** `onlyShows`: the token opens one process's output, so nothing else is asked for. */
+  constructor(token: string | undefined, onlyShows = false) {
     super();
     this.#token = token;
     this.transport = createConnectTransport({
       baseUrl: location.origin,
       useBinaryFormat: true,
-      interceptors: [this.#identify, this.#wait],
+      interceptors: [...(onlyShows ? [askNoList] : []), this.#identify, this.#wait],
     });
     const client = <S extends DescService>(service: S) => createClient(service, this.transport);
     this.process = client(Process);
@@ -136,3 +137,9 @@ export class Link extends EventTarget {
     }
   }
 }
+
+/** What would be refused is not asked for: the browser would complain of it in its console. */
+const askNoList: Interceptor = (next) => async (request) => {
+  if (request.method.name !== "List") return await next(request);
+  throw new ConnectError("this token only shows", Code.PermissionDenied);
+};

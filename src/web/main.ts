@@ -8,7 +8,7 @@ import { openView } from "./view-page.ts";
 
 allowStylesByScript();
 const { token, view } = readAddress();
-const link = new Link(token);
+const link = new Link(token, view !== undefined);
 const theme = new Theme();
 void new LifeSign(link);
 

@@ -92,7 +92,10 @@ export class TerminalView implements Disposable {
 
   /** Fills its place with as many characters as fit. */
   fit(): void {
-    if (!this.node.hidden && !this.#isSized) this.#fit.fit();
+    if (this.node.hidden || this.#isSized) return;
+    const { options } = this.terminal;
+    if (options.fontSize !== preferences.fontSize) options.fontSize = preferences.fontSize;
+    this.#fit.fit();
   }
 
   /** Ends the program. */
@@ -127,7 +130,6 @@ export class TerminalView implements Disposable {
 
   #prefer(): void {
     this.terminal.options.screenReaderMode = preferences.screenReader;
-    this.terminal.options.fontSize = preferences.fontSize;
     this.fit();
   }
 }

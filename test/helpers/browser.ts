@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -53,11 +53,20 @@ export class TestBrowser implements AsyncDisposable {
     context.on("weberror", (error) => this.complaints.push(String(error.error())));
   }
 
-  /** Starts it with an empty profile. */
-  static async start(options: BrowserContextOptions = {}): Promise<TestBrowser> {
+  /** Starts it with an empty profile; with `namespace`, in that network namespace. */
+  static async start({
+    namespace,
+    ...options
+  }: BrowserContextOptions & { namespace?: string } = {}): Promise<TestBrowser> {
     const directory = mkdtempSync(join(tmpdir(), "thaw-chromium-"));
+    const inside = join(directory, "start");
+    if (namespace !== undefined) {
+      const command = `exec ip netns exec ${namespace} ${CHROMIUM.executablePath} "$@"`;
+      writeFileSync(inside, `#!/bin/sh\n${command}\n`, { mode: 0o755 });
+    }
     const context = await chromium.launchPersistentContext(directory, {
       ...CHROMIUM,
+      ...(namespace !== undefined && { executablePath: inside }),
       viewport: { width: 1280, height: 800 },
       acceptDownloads: true,
       ...options,

@@ -32,11 +32,8 @@ export interface SyncTree {
 export async function syncTree(syncing: SyncTree): Promise<boolean> {
   const { guest, local, direction, isDry, isQuiet, onChange } = syncing;
   const remote = syncing.remote || ".";
-  const { source, there, unseen } = await listBoth({ ...syncing, remote });
-  // What the guest could not look at is not gone.
-  const deletes = syncing.deletes && unseen.length === 0;
-  const plan = planCopy(source, there, { ...syncing, deletes });
-  for (const reason of unseen) remark(`${shown(reason)}: left out, and nothing is removed`);
+  const { source, there } = await listBoth({ ...syncing, remote });
+  const plan = planCopy(source, there, syncing);
   for (const entry of plan.removals) onChange("-", entry);
   for (const entry of changed(plan)) onChange("+", entry);
   for (const { path } of plan.ignored) remark(`${shown(path)}: neither file, directory nor link`);
@@ -50,33 +47,27 @@ export async function syncTree(syncing: SyncTree): Promise<boolean> {
   }
   const skipped = await fetchTree(doing);
   for (const reason of skipped) remark(shown(reason));
-  return skipped.length === 0 && unseen.length === 0;
+  return skipped.length === 0;
 }
 
 async function listBoth({ guest, local, remote, direction, byChecksum }: SyncTree) {
-  const unseen: string[] = [];
-  const onSkipped = (skipped: string[]) => unseen.push(...skipped);
-  const isSource = direction === "down";
   const [here, away] = await Promise.all([
     listLocalTree(local, { withSha256: byChecksum }),
-    listRemoteTree(guest, remote, { byChecksum, isSource, onSkipped }),
+    listRemoteTree(guest, remote, { byChecksum, isSource: direction === "down" }),
   ]);
-  return isSource
-    ? { source: away, there: here, unseen }
-    : { source: here, there: away, unseen: [] };
+  return direction === "up" ? { source: here, there: away } : { source: away, there: here };
 }
 
 async function listRemoteTree(
   guest: Guest,
   path: string,
-  how: { byChecksum: boolean; isSource: boolean; onSkipped: (skipped: string[]) => void },
+  { byChecksum, isSource }: { byChecksum: boolean; isSource: boolean },
 ): Promise<TreePath[]> {
   try {
-    const { byChecksum: withSha256, onSkipped } = how;
-    return await guest.files.listTree(path, { withSha256, onSkipped, onInterrupted: sayCut });
+    return await guest.files.listTree(path, { withSha256: byChecksum, onInterrupted: sayCut });
   } catch (reason) {
     if (!(reason instanceof GuestError) || reason.kind !== "not-found") throw reason;
-    if (how.isSource) throw new Failure(reason.message, { cause: reason });
+    if (isSource) throw new Failure(reason.message, { cause: reason });
     return [];
   }
 }
