@@ -34,6 +34,8 @@ const METHODS = [
   "filesystem.Filesystem/WriteTree",
   "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
   "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+  "ports.Ports/Forward",
+  "ports.Ports/List",
   "process.Process/AcknowledgeOutput",
   "process.Process/CloseStdin",
   "process.Process/Connect",
@@ -96,6 +98,7 @@ describe("buf curl by reflection alone", () => {
       "filesystem.Filesystem",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
+      "ports.Ports",
       "process.Process",
       "snapshot.Snapshot",
     ]);

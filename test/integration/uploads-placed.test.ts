@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
@@ -11,10 +12,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { Code } from "@connectrpc/connect";
 import { describe, expect } from "vitest";
 import { EventType } from "../../gen/filesystem/filesystem_pb.js";
 import { Snapshot } from "../../gen/snapshot/snapshot_pb.js";
 import { test } from "../helpers/agent.ts";
+import { failureOf } from "../helpers/filesystem.ts";
+import { smallFilesystem } from "../helpers/scratch.ts";
 import { newUploadId, uploadInChunks, writeFileMessages } from "../helpers/uploads.ts";
 
 const content = Buffer.from("the new content");
@@ -95,6 +99,19 @@ describe("a file that cannot be replaced", () => {
     expect(readFileSync(`${directory}/source`).equals(content)).toBe(true);
     expect(statSync(`${directory}/source`).mode & 0o777).toBe(0o600);
     expect(readdirSync(directory).filter((name) => name.startsWith(".thaw"))).toEqual([]);
+  });
+
+  test("stays as it is when its own disk is full", async ({ agent }) => {
+    using disk = smallFilesystem("size=1m");
+    writeFileSync(`${disk.path}/source`, "old");
+    writeFileSync(`${agent.directory}/file`, "");
+    using _ = bindMount(`${disk.path}/source`, `${agent.directory}/file`);
+    const open = { path: `${agent.directory}/file`, uploadId: newUploadId() };
+
+    const upload = uploadInChunks(agent.filesystem(), open, randomBytes(2_000_000));
+
+    expect((await failureOf(upload)).code).toBe(Code.ResourceExhausted);
+    expect(readFileSync(`${disk.path}/source`, "utf8")).toBe("old");
   });
 
   test("is overwritten in a directory that takes no files", async ({ agent }) => {
