@@ -16,13 +16,18 @@ export function newMark(): string {
   return String(LEAST + (randomBytes(8).readBigUInt64LE() >> 4n));
 }
 
-/** Calls `start`, whose programs are born with the mark. */
+/**
+ * Calls `start`, whose programs are born with the mark; without one where the limit is in use, as
+ * what was lowered for this program cannot be raised by everybody.
+ */
 export function withMark<Started>(mark: string, start: () => Started): Started {
-  setLimit(BigInt(mark));
+  const own = ownLimit();
+  if (own[1] !== UNLIMITED) return start();
+  exchangeLimit(new BigUint64Array([BigInt(mark), UNLIMITED]), null);
   try {
     return start();
   } finally {
-    setLimit(UNLIMITED);
+    exchangeLimit(own, null);
   }
 }
 
@@ -31,14 +36,14 @@ export function hasMark(pid: number, mark: string): boolean {
   return readOf(pid, "limits").includes(` ${mark} `);
 }
 
-/** Only the soft limit: every program may raise that again. */
-function setLimit(microseconds: bigint): void {
-  const limit = new BigUint64Array([microseconds, UNLIMITED]);
-  callLibc(
-    "int prlimit(int pid, int resource, void *limit, void *old)",
-    0,
-    RLIMIT_RTTIME,
-    limit,
-    null,
-  );
+/** The soft and the hard limit of this program. Who was started by another agent has its mark. */
+function ownLimit(): BigUint64Array {
+  const own = new BigUint64Array(2);
+  exchangeLimit(null, own);
+  return own;
+}
+
+function exchangeLimit(limit: BigUint64Array | null, old: BigUint64Array | null): void {
+  const signature = "int prlimit(int pid, int resource, void *limit, void *old)";
+  callLibc(signature, 0, RLIMIT_RTTIME, limit, old);
 }

@@ -46,3 +46,22 @@ test("a mark is on what is started with it and what that starts, and on nothing 
   for (const pid of [below, marked.pid as number]) process.kill(pid, "SIGKILL");
   await once(marked, "close");
 });
+
+test("a program that carries a mark itself carries it on after it has given others theirs", async () => {
+  const own = newMark();
+  const script = `
+    import { newMark, withMark } from ${JSON.stringify(new URL("../../../src/system/mark.ts", import.meta.url).href)};
+    withMark(newMark(), () => {});
+    console.log(process.pid);
+    setInterval(() => {}, 1_000);
+  `;
+  const args = ["--input-type=module", "-e", script];
+  const marked = withMark(own, () => spawn(process.execPath, args));
+  try {
+    await once(marked.stdout, "data");
+
+    expect(hasMark(marked.pid as number, own)).toBe(true);
+  } finally {
+    marked.kill("SIGKILL");
+  }
+});
