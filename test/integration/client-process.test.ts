@@ -167,6 +167,19 @@ describe("a program", () => {
     expect((await first.text()).stdout).toBe("first second third");
   });
 
+  test("that does not read yet gets its input once all the same", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    // Longer than the first attempt of a write is waited for.
+    const args = ["-c", "sleep 6; exec sha256sum"];
+    const program = await guest.process.start("sh", { args, stdin: true });
+    const content = Buffer.from(sequence(100_000));
+    const writes = [program.sendInput(content.subarray(0, 300_000))];
+    writes.push(program.sendInput(content.subarray(300_000)), program.closeStdin());
+    await Promise.all(writes);
+
+    expect((await program.text()).stdout).toBe(`${sha256(content)}  -\n`);
+  });
+
   test("on a terminal takes keys and sizes", async ({ agent }) => {
     using guest = new Guest(agent.url);
     const program = await guest.process.start("sh", {
