@@ -11,6 +11,9 @@ interface Handle {
 /** A window that begins with this much, or more, may grow by far more between two looks. */
 const GROWING_BYTES = 14_000;
 
+/** For how long what the kernel said is good enough, in ms: thousands of streams may ask at once. */
+const FRESH_MS = 5;
+
 /** What the connection is closed by. */
 interface Carrier {
   readonly destroyed: boolean;
@@ -23,6 +26,7 @@ export class Peer {
   readonly #carrier: Carrier;
   #largestWindowBytes = 0;
   #takenBytes = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #movedAt = performance.now();
 
   private constructor(socket: Socket, carrier: Carrier) {
@@ -52,10 +56,12 @@ export class Peer {
 
   /** Bytes its system has acknowledged: what was written less what is held on this side. */
   get takenBytes(): number {
-    if (this.#carrier.destroyed) return this.#takenBytes;
+    const now = performance.now();
+    if (this.#carrier.destroyed || now - this.#lookedAt < FRESH_MS) return this.#takenBytes;
+    this.#lookedAt = now;
     const { bytesWritten = 0, writeQueueSize = 0 } = this.#handle;
     const taken = bytesWritten - writeQueueSize - this.#unacknowledgedBytes;
-    if (taken !== this.#takenBytes) this.#movedAt = performance.now();
+    if (taken !== this.#takenBytes) this.#movedAt = now;
     this.#takenBytes = taken;
     return taken;
   }

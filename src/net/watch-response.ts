@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse, Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { Claims } from "./claims.ts";
 import { cutOff } from "./cut-off.ts";
 import { Peer } from "./peer.ts";
 import type { StallWatch, Watched } from "./progress.ts";
@@ -46,7 +47,7 @@ function watchStream(
 ): Pick<Watched, "isWaiting" | "taken" | "windowBytes"> {
   const { session } = stream;
   const peer = session === undefined ? undefined : Peer.ofSession(session);
-  const siblings = session === undefined ? new Set<Claim>() : claimsOn(session);
+  const siblings = session === undefined ? new Claims() : claimsOn(session);
   let credit = 0;
   let seen = peer?.takenBytes ?? 0;
   const isWaiting = () => !stream.destroyed && stream.writableLength > 0;
@@ -57,7 +58,7 @@ function watchStream(
     isWaiting,
     taken: () => {
       const moved = peer?.takenBytes ?? 0;
-      if (moved - seen >= CHATTER_BYTES && isAlone(siblings)) credit += moved - seen;
+      if (moved - seen >= CHATTER_BYTES && siblings.isOne) credit += moved - seen;
       seen = moved;
       return credit + writtenBytes() - stream.writableLength;
     },
@@ -96,26 +97,12 @@ function isLeft(response: ServerResponse): boolean {
   return !response.writableFinished || Peer.ofSocket(socket).waitingBytes > TAIL_BYTES;
 }
 
-/** Who waits for the connection to move. */
-interface Claim {
-  isWaiting(): boolean;
-}
+const claims = new WeakMap<Http2Session, Claims>();
 
-const claims = new WeakMap<Http2Session, Set<Claim>>();
-
-function claimsOn(session: Http2Session): Set<Claim> {
-  const found = claims.get(session) ?? new Set();
+function claimsOn(session: Http2Session): Claims {
+  const found = claims.get(session) ?? new Claims();
   claims.set(session, found);
   return found;
-}
-
-function isAlone(siblings: Iterable<Claim>): boolean {
-  let waiting = 0;
-  for (const sibling of siblings) {
-    if (sibling.isWaiting()) waiting += 1;
-    if (waiting > 1) return false;
-  }
-  return true;
 }
 
 /** A client of HTTP/2 gives its window back in large pieces, and Node's when half of it is read. */

@@ -41,7 +41,8 @@ export class FanOut {
 
   /** Gives `output` to every viewer and says whether to read on. */
   publish(output: Output): boolean {
-    for (const viewer of this.#viewers) viewer.push({ kind: "output", output });
+    const event = { kind: "output", output } as const;
+    for (const viewer of this.#viewers) viewer.push(event);
     this.#isWaiting = !this.#isMoreWanted();
     if (this.#viewers.size >= CROWD) this.#rest();
     return !this.#isWaiting;
