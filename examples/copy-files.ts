@@ -1,4 +1,4 @@
-import { Guest } from "../src/client/index.ts";
+import { Guest } from "thaw";
 
 using guest = new Guest(process.argv[2] ?? "http://127.0.0.1:49983");
 const there = `${process.argv[3] ?? "/tmp"}/thaw-example`;

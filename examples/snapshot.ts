@@ -1,4 +1,4 @@
-import { Guest, withSnapshot } from "../src/client/index.ts";
+import { Guest, withSnapshot } from "thaw";
 
 using guest = new Guest(process.argv[2] ?? "http://127.0.0.1:49983");
 

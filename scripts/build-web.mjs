@@ -1,15 +1,6 @@
 /** Makes the web terminal's files: bundled, named after their content, compressed beside. */
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -53,39 +44,6 @@ export async function buildWeb(root, directory) {
   const keep = new Set([...before, ...files.map(({ file }) => file), LIST]);
   for (const name of readdirSync(directory)) {
     if (!keep.has(name.replace(/\.gz$/, ""))) rmSync(join(directory, name));
-  }
-}
-
-/** Builds the addon for other people's pages, `dist/attach.js`, and its types. */
-export async function buildAddon(root, dist) {
-  await build({
-    entryPoints: [join(root, "src/web/attach.ts")],
-    outfile: join(dist, "attach.js"),
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    // Pages that speak Connect have these, and must not have them twice.
-    external: ["@bufbuild/protobuf", "@connectrpc/connect", "@xterm/xterm"],
-    legalComments: "none",
-    logLevel: "warning",
-  });
-  const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const config = join(root, "src/web/tsconfig.types.json");
-  execFileSync(process.execPath, [tsc, "-p", config], { stdio: "inherit" });
-  nameCompiled(join(dist, "types/src"));
-  cpSync(join(root, "gen"), join(dist, "types/gen"), {
-    recursive: true,
-    filter: (path) => !path.endsWith(".js"),
-  });
-}
-
-/** The types of other packages may not name sources. */
-function nameCompiled(directory) {
-  for (const name of readdirSync(directory, { recursive: true })) {
-    if (!name.endsWith(".d.ts")) continue;
-    const path = join(directory, name);
-    const text = readFileSync(path, "utf8");
-    writeFileSync(path, text.replace(/(from "\.[^"]+)\.ts"/g, '$1.js"'));
   }
 }
 

@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { buildAddon, buildWeb } from "./build-web.mjs";
+import { buildLibraries } from "./build-libraries.mjs";
+import { buildWeb } from "./build-web.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -38,7 +39,7 @@ place("thaw-spawn", readFileSync(join(root, `native/linux-${arch}/thaw-spawn`)),
 place("thaw", launcher.replace("@ARCH@", arch), 0o755);
 compileInto("thaw.cache");
 await buildWeb(root, join(dist, "web"));
-await buildAddon(root, dist);
+await buildLibraries(root, dist);
 
 /** Replaces a file whole: an agent that runs from here may have the old one open or mapped. */
 function place(name, content, mode = 0o644) {

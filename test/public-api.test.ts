@@ -1,3 +1,4 @@
+import * as built from "thaw";
 import { expect, test } from "vitest";
 import * as api from "../src/client/index.ts";
 
@@ -8,4 +9,8 @@ test("programs on the host are given exactly these names", () => {
     "Interrupted",
     "withSnapshot",
   ]);
+});
+
+test("the package gives the same", () => {
+  expect(Object.keys(built).toSorted()).toEqual(Object.keys(api).toSorted());
 });

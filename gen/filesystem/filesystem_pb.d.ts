@@ -1256,6 +1256,13 @@ export declare type ListTreeResponse = Message<"filesystem.ListTreeResponse"> & 
    * @generated from field: bool is_complete = 2;
    */
   isComplete: boolean;
+
+  /**
+   * In the last part: what could not be looked at, with the reason, at most 100.
+   *
+   * @generated from field: repeated string skipped = 3;
+   */
+  skipped: string[];
 };
 
 /**

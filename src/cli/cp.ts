@@ -16,6 +16,7 @@ export const CP: HostCommand = {
   summary: "copy files and directories into a guest, or out of it",
   flags: [
     { flags: "-q, --quiet", help: "no progress bar" },
+    { flags: "-r, --recursive", help: "taken for habit's sake: directories are copied whole" },
     { flags: "--checksum", help: "compare files by content, not by size and time" },
     USER_FLAG,
   ],

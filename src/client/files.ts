@@ -4,9 +4,8 @@ import type { EntryInfo, Filesystem } from "../../gen/filesystem/filesystem_pb.j
 import { DirectoryWatch, type WatchOptions } from "./directory-watch.ts";
 import { Download, type Downloaded, type DownloadOptions } from "./download.ts";
 import { asGuestError, GuestError } from "./errors.ts";
-import type { PatienceOptions } from "./patience.ts";
 import type { PlainAnswer, PlainHttp } from "./plain-http.ts";
-import { type TreePath, Trees } from "./trees.ts";
+import { type ListTreeOptions, type TreePath, Trees } from "./trees.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
 import { openSource, type UploadContent } from "./upload-sources.ts";
 
@@ -124,7 +123,7 @@ export class GuestFiles {
   /** All that is below a directory, parents before children; `withSha256` has every file read. */
   listTree(
     path: string,
-    { withSha256 = false, ...options }: PatienceOptions & { withSha256?: boolean } = {},
+    { withSha256 = false, ...options }: ListTreeOptions & { withSha256?: boolean } = {},
   ): Promise<TreePath[]> {
     return this.#trees.list(path, withSha256, options);
   }

@@ -28,6 +28,12 @@ export interface TreePath {
   sha256: Uint8Array | undefined;
 }
 
+/** How a directory is listed. */
+export interface ListTreeOptions extends PatienceOptions {
+  /** Told what could not be looked at and is not in the list, with the reasons, at most 100. */
+  onSkipped?: ((skipped: string[]) => void) | undefined;
+}
+
 const KINDS: Partial<Record<FileType, TreePath["kind"]>> = {
   [FileType.FILE]: "file",
   [FileType.DIRECTORY]: "directory",
@@ -44,12 +50,14 @@ export class Trees {
   }
 
   /** All that is below a directory, parents before children. Asked again when it is cut off. */
-  list(path: string, withSha256: boolean, options: PatienceOptions): Promise<TreePath[]> {
+  list(path: string, withSha256: boolean, options: ListTreeOptions): Promise<TreePath[]> {
     const call = async (call: object) => {
       const entries: TreePath[] = [];
       for await (const part of this.#client.listTree({ path, withSha256 }, call)) {
         entries.push(...part.entries.map(toTreePath));
-        if (part.isComplete) return entries;
+        if (!part.isComplete) continue;
+        if (part.skipped.length > 0) options.onSkipped?.(part.skipped);
+        return entries;
       }
       throw new GuestError("unreachable", `the listing of ${path} was cut off`);
     };

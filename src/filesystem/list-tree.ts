@@ -6,7 +6,7 @@ import { Sha256 } from "../lib/sha256.ts";
 import { readAt } from "./copy.ts";
 import { joinRawPath, type RawPath, systemPath } from "./raw-path.ts";
 import { resolveRoot } from "./tree-root.ts";
-import { type WalkedEntry, walkTree } from "./tree-walk.ts";
+import { type WalkedEntry, type WalkOptions, walkTree } from "./tree-walk.ts";
 import { closeFd } from "./upload-target.ts";
 
 /** How many entries are told at once. */
@@ -26,12 +26,12 @@ export interface ListedEntry extends WalkedEntry {
 
 /**
  * Lists all that is below the directory `path`, in parts. Parents come before children; what cannot
- * be looked at is left out.
+ * be looked at is left out, and `onSkipped` told.
  */
 export async function* listTree(
   path: string,
   withSha256: boolean,
-  signal: AbortSignal,
+  { onSkipped, signal }: Pick<WalkOptions, "onSkipped" | "signal">,
 ): AsyncIterable<ListedEntry[]> {
   const { root } = await resolveRoot(path, false);
   const finish = (batch: WalkedEntry[]) =>
@@ -45,7 +45,7 @@ export async function* listTree(
       signal,
     );
   let batch: WalkedEntry[] = [];
-  for await (const entry of walkTree({ root, onSkipped: () => {}, signal })) {
+  for await (const entry of walkTree({ root, onSkipped, signal })) {
     batch.push(entry);
     if (batch.length < BATCH) continue;
     yield await finish(batch);

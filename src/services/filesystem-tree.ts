@@ -9,7 +9,7 @@ import {
 } from "../../gen/filesystem/filesystem_pb.js";
 import { AgentError } from "../errors.ts";
 import { type ListedEntry, listTree } from "../filesystem/list-tree.ts";
-import { fromRawPath } from "../filesystem/raw-path.ts";
+import { fromRawPath, type RawPath } from "../filesystem/raw-path.ts";
 import { TreeReading } from "../filesystem/read-tree.ts";
 import type { Uploads } from "../filesystem/uploads.ts";
 import { type WriteTreeRequest as WriteRequest, writeTree } from "../filesystem/write-tree.ts";
@@ -21,6 +21,8 @@ import { pathOf } from "./path-of.ts";
 
 /** How many bytes of a tar stream a message has. */
 const CHUNK_BYTES = 256 * 1024;
+/** How many paths that could not be looked at are told by name. */
+const MOST_SKIPPED = 100;
 
 type TreeMethods = Pick<ServiceImpl<typeof Filesystem>, "listTree" | "readTree" | "writeTree">;
 
@@ -28,11 +30,15 @@ type TreeMethods = Pick<ServiceImpl<typeof Filesystem>, "listTree" | "readTree" 
 export function treeMethods(uploads: Uploads): TreeMethods {
   return {
     async *listTree({ path, withSha256 }, context) {
-      const { signal } = context;
-      for await (const batch of listTree(pathOf(path, context), withSha256, signal)) {
+      const skipped: string[] = [];
+      const onSkipped = (at: RawPath, reason: string) => {
+        if (skipped.length < MOST_SKIPPED) skipped.push(`${fromRawPath(at)}: ${reason}`);
+      };
+      const options = { onSkipped, signal: context.signal };
+      for await (const batch of listTree(pathOf(path, context), withSha256, options)) {
         if (batch.length > 0) yield { entries: batch.map(toTreeEntry) };
       }
-      yield { isComplete: true };
+      yield { isComplete: true, skipped };
     },
     async *readTree({ path, include }, context) {
       const reading = new TreeReading({ path: pathOf(path, context), include }, context.signal);

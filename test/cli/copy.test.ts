@@ -17,6 +17,7 @@ import { describe, expect } from "vitest";
 import { type TestAgent, test } from "../helpers/agent.ts";
 import { CuttingProxy } from "../helpers/cutting-proxy.ts";
 import { fingerprint, makeTree } from "../helpers/file-tree.ts";
+import { runProgram } from "../helpers/run-program.ts";
 import { Terminal } from "../helpers/terminal.ts";
 import { RunningThaw, thaw } from "../helpers/thaw.ts";
 
@@ -251,5 +252,22 @@ describe("thaw sync", () => {
     expect(byTime.stdout).toBe("");
     expect(bySum.stdout).toBe("+ d5/s5/file 5 ü\n");
     expect(fingerprint(join(here, "tree"))).toEqual(fingerprint(join(there, "tree")));
+  });
+
+  test("removes nothing where the guest could not look at everything", async ({ agent }) => {
+    const { here, there } = places(agent);
+    writeFileSync(join(here, "extra"), "not the guest's");
+    // Deeper than a path can be long: nobody reads it by its name.
+    const dig = 'cd "$1"; for i in $(seq 20); do n=$(printf %0250d 1); mkdir $n; cd $n; done';
+    await runProgram("sh", ["-c", dig, "-", there]);
+
+    const result = await thaw(["sync", "--delete", `${agent.url}:${there}`, here]);
+
+    expect(result).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("nothing is removed"),
+    });
+    expect(readFileSync(join(here, "extra"), "utf8")).toBe("not the guest's");
+    await runProgram("rm", ["-rf", here, there]);
   });
 });

@@ -6,6 +6,7 @@ import { describe, expect, test as plainTest } from "vitest";
 import { Process } from "../../gen/process/process_pb.js";
 import { NoticedBy, Snapshot, State } from "../../gen/snapshot/snapshot_pb.js";
 import { leavingNothing, startTestAgent, type TestAgent, test } from "../helpers/agent.ts";
+import { makeCertificate } from "../helpers/certificate.ts";
 import { type HeldConnection, hold } from "../helpers/held-connection.ts";
 import { init } from "../helpers/init-client.ts";
 import { socketsOn } from "../helpers/kernel-sockets.ts";
@@ -295,6 +296,19 @@ describe("Status", () => {
     ]);
     await program.finish();
     await program.rest();
+  });
+
+  describe("with a certificate", () => {
+    test.override({ config: { tls: makeCertificate() } });
+
+    test.for([
+      ["h1-proto", "http1"],
+      ["h2-proto", "h2"],
+    ] as const)("shows that a connection is encrypted: %s", async ([way, protocol], { agent }) => {
+      const { connections } = await agent.client(Snapshot, way).status({});
+
+      expect(connections).toMatchObject([{ protocol, encrypted: true, openStreams: 1 }]);
+    });
   });
 
   test("shows the table to buf curl", async ({ agent }) => {

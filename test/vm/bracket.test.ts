@@ -1,11 +1,14 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { PORT } from "./clients.ts";
 import { describeVm } from "./describe-vm.ts";
 import { ENVD, Rig } from "./rig/machine.ts";
 import { GUEST, type Network } from "./rig/network.ts";
+
+const AWAY_MS = 5_000;
 
 /** A program of the host, in the machine's own network. */
 function hostProgram({ name }: Network): ChildProcess {
@@ -27,6 +30,8 @@ describeVm("withSnapshot", () => {
       expect(await next(host)).toBe("freeze");
       const snapshot = await machine.snapshot();
       await machine.end({ keepNetwork: true });
+      // Longer than the clock's rule lets pass, also where the host's call takes its time.
+      await delay(AWAY_MS);
       const restored = await rig.restore(snapshot, { network: machine.network });
       const told = next(host);
       await restored.resume();

@@ -80,6 +80,22 @@ describeVm("whatever a host calls", () => {
     note("Prepare twice", answerMs, await leftOf(machine, clients));
     drop(clients);
 
+    clients = await openEveryKind(machine.network);
+    await prepare(machine);
+    await machine.snapshot();
+    await machine.resume();
+    await firstAnswer(machine.network);
+    // All but the two idle ones, which Prepare has closed.
+    expect(await leftOf(machine, clients)).toBe(KINDS.length - 2);
+    await prepare(machine);
+    ({ machine, answerMs } = await moveOn(rig, machine));
+    note(
+      "Two snapshots in a row, it ran on after the first",
+      answerMs,
+      await leftOf(machine, clients),
+    );
+    drop(clients);
+
     report("Orders of calls", rows);
   });
 

@@ -32,8 +32,11 @@ export interface SyncTree {
 export async function syncTree(syncing: SyncTree): Promise<boolean> {
   const { guest, local, direction, isDry, isQuiet, onChange } = syncing;
   const remote = syncing.remote || ".";
-  const { source, there } = await listBoth({ ...syncing, remote });
-  const plan = planCopy(source, there, syncing);
+  const { source, there, unseen } = await listBoth({ ...syncing, remote });
+  // What the guest could not look at is not gone.
+  const deletes = syncing.deletes && unseen.length === 0;
+  const plan = planCopy(source, there, { ...syncing, deletes });
+  for (const reason of unseen) remark(`${shown(reason)}: left out, and nothing is removed`);
   for (const entry of plan.removals) onChange("-", entry);
   for (const entry of changed(plan)) onChange("+", entry);
   for (const { path } of plan.ignored) remark(`${shown(path)}: neither file, directory nor link`);
@@ -47,27 +50,33 @@ export async function syncTree(syncing: SyncTree): Promise<boolean> {
   }
   const skipped = await fetchTree(doing);
   for (const reason of skipped) remark(shown(reason));
-  return skipped.length === 0;
+  return skipped.length === 0 && unseen.length === 0;
 }
 
 async function listBoth({ guest, local, remote, direction, byChecksum }: SyncTree) {
+  const unseen: string[] = [];
+  const onSkipped = (skipped: string[]) => unseen.push(...skipped);
+  const isSource = direction === "down";
   const [here, away] = await Promise.all([
     listLocalTree(local, { withSha256: byChecksum }),
-    listRemoteTree(guest, remote, { byChecksum, isSource: direction === "down" }),
+    listRemoteTree(guest, remote, { byChecksum, isSource, onSkipped }),
   ]);
-  return direction === "up" ? { source: here, there: away } : { source: away, there: here };
+  return isSource
+    ? { source: away, there: here, unseen }
+    : { source: here, there: away, unseen: [] };
 }
 
 async function listRemoteTree(
   guest: Guest,
   path: string,
-  { byChecksum, isSource }: { byChecksum: boolean; isSource: boolean },
+  how: { byChecksum: boolean; isSource: boolean; onSkipped: (skipped: string[]) => void },
 ): Promise<TreePath[]> {
   try {
-    return await guest.files.listTree(path, { withSha256: byChecksum, onInterrupted: sayCut });
+    const { byChecksum: withSha256, onSkipped } = how;
+    return await guest.files.listTree(path, { withSha256, onSkipped, onInterrupted: sayCut });
   } catch (reason) {
     if (!(reason instanceof GuestError) || reason.kind !== "not-found") throw reason;
-    if (isSource) throw new Failure(reason.message, { cause: reason });
+    if (how.isSource) throw new Failure(reason.message, { cause: reason });
     return [];
   }
 }

@@ -8,7 +8,7 @@ import { lineOf, type Told, UPLOAD_BYTES, type Wish, WRITER } from "./following.
  */
 const guest = new Guest(process.argv[2] ?? "");
 const options = { stdin: true, whenFull: "wait", keepaliveMs: 1_000 } as const;
-const tell = (told: Told) => process.send?.(told);
+const tell = (told: Told, onTold = () => {}) => process.send?.(told, onTold);
 
 /** What has come of a program's output. */
 class Tally {
@@ -102,7 +102,7 @@ async function end(): Promise<void> {
   const expected = createHash("sha256");
   for (let line = 1; line <= written.lines; line += 1) expected.update(lineOf(line));
   const exits = [(await writer.wait()).exitCode, (await cat.wait()).exitCode];
-  tell({
+  const told: Told = {
     kind: "ended",
     exits,
     gaps: written.gaps + echoed.gaps,
@@ -110,10 +110,11 @@ async function end(): Promise<void> {
     isWrittenEqual: written.hash.digest("hex") === expected.digest("hex"),
     fedLines,
     isEchoEqual: echoed.hash.digest("hex") === fed.digest("hex"),
-  });
-  process.disconnect();
+  };
+  tell(told, () => process.disconnect());
 }
 
+process.on("disconnect", () => process.exit());
 process.on("message", (wish: Wish) => {
   if (wish.kind === "thawed") onThawed();
   if (wish.kind === "round") void round(wish);

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { run } from "./commands.ts";
 import { type Image, image } from "./image.ts";
+import { PLACE, PREFIX, removeLeftovers } from "./leftovers.ts";
 import { Network } from "./network.ts";
 import { type Hardware, qemuFlags } from "./qemu-flags.ts";
 import { Qmp } from "./qmp.ts";
@@ -62,7 +63,7 @@ export interface Snapshot {
 
 /** Everything of one run: the application, and files that go with it. */
 export class Rig {
-  readonly directory = mkdtempSync("/dev/shm/thaw-vm-");
+  readonly directory = mkdtempSync(join(PLACE, PREFIX));
   readonly #image: Image = image();
   readonly #machines = new Set<Machine>();
   #lastId = 0;
@@ -71,6 +72,7 @@ export class Rig {
    * `command`: how the agent is started, from its directory. `files`: what lies beside it, by name.
    */
   constructor(command: string, files: Readonly<Record<string, string>> = {}) {
+    removeLeftovers();
     const app = join(this.directory, "app");
     cpSync(join(REPOSITORY, "dist"), join(app, "dist"), { recursive: true });
     symlinkSync("thaw", join(app, "dist", "envd"));
@@ -123,7 +125,7 @@ export class Rig {
 
   #name(): string {
     this.#lastId += 1;
-    return `thaw-vm-${process.pid}-${this.#lastId}`;
+    return `${PREFIX}${this.#lastId}`;
   }
 
   #machine(network: Network, hardware: Hardware): Machine {
@@ -221,7 +223,10 @@ export class Machine {
     await (await this.#control()).command("cont");
   }
 
-  /** Pauses the guest and writes down its state. It stays paused: end it. */
+  /**
+   * Pauses the guest and writes down its state. It stays paused: end it. One that is resumed writes
+   * on in the snapshot's memory, and another snapshot has to be taken.
+   */
   async snapshot(): Promise<Snapshot> {
     const qmp = await this.#control();
     await qmp.command("stop");
@@ -231,6 +236,7 @@ export class Machine {
     const state = this.#file("state");
     await qmp.migrate("migrate", `exec:cat > ${state}`);
     const memory = isShared ? this.#file("memory") : undefined;
+    if (memory !== undefined) rmSync(memory, { force: true });
     if (memory !== undefined) linkSync(this.#hardware.memory, memory);
     const files = memory === undefined ? [state] : [state, memory];
     const bytes = files.reduce((sum, file) => sum + statSync(file).blocks * 512, 0);
