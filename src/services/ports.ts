@@ -46,7 +46,7 @@ async function* forward(
       else yield { event: { case: "data", value: news } };
     }
     yield { event: { case: "end", value: {} } };
-    await tunnel.sent;
+    while (!(await tunnel.hasSent(keepaliveMs))) yield { event: { case: "keepalive", value: {} } };
   } finally {
     signal.removeEventListener("abort", leave);
     tunnel.close();

@@ -223,7 +223,11 @@ describe("a forwarded connection", () => {
     const forwarding = await Forwarding.open(outer, { port: service.port }, { headers });
 
     expect(await forwarding.next()).toMatchObject({ case: "keepalive" });
-    expect(await forwarding.next()).toMatchObject({ case: "keepalive" });
+    (await service.accepted()).end();
+    expect(await forwarding.next()).toMatchObject({ case: "end" });
+    expect(await forwarding.next(), "the other direction goes on").toMatchObject({
+      case: "keepalive",
+    });
     await forwarding.cut();
     await expect(forwarding.next()).rejects.toBeDefined();
   });
