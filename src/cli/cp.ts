@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Guest } from "../client/index.ts";
 import { destinationOf, localEnd, remoteEnd } from "./copy/ends.ts";
 import { fetchFile } from "./copy/fetch-tree.ts";
+import { Persistence } from "./copy/persistence.ts";
 import { Progress } from "./copy/progress.ts";
 import { sendFile } from "./copy/send-file.ts";
 import { syncTree } from "./copy/sync-tree.ts";
@@ -59,7 +60,7 @@ async function send(call: HostCall, guest: Guest, local: string, remote: string)
     await syncTree({ guest, local, remote, direction: "up", ...optionsOf(call) });
   } else if (kind === "file") {
     using progress = new Progress(basename(local), size, call.has("quiet"));
-    await sendFile({ guest, local, remote, progress });
+    await sendFile({ guest, local, remote, progress, persistence: new Persistence() });
   } else throw new Failure(`${local}: ${kind === "missing" ? "no such file" : "no file"}`);
 }
 
@@ -77,7 +78,8 @@ async function fetch(
     throw new Failure(`${remote}: ${end.kind === "missing" ? "no such file" : "no file"}`);
   }
   using progress = new Progress(basename(remote), end.size, call.has("quiet"));
-  await fetchFile({ guest, remote, local, progress, entry: end });
+  const persistence = new Persistence();
+  await fetchFile({ guest, remote, local, progress, persistence, entry: end });
   return true;
 }
 

@@ -2,10 +2,11 @@ import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import type { Guest, TreePath } from "../../client/index.ts";
 import { ByteReader } from "../../lib/byte-reader.ts";
+import { mapConcurrently } from "../../lib/concurrently.ts";
 import { readTar } from "../../lib/tar-reader.ts";
-import { batchesOf, LARGE_BYTES } from "./batches.ts";
+import { BATCHES_AT_ONCE, batchesOf, LARGE_BYTES } from "./batches.ts";
 import { LocalPlace } from "./local-place.ts";
-import { persist, sayCut } from "./persist.ts";
+import type { Persistence } from "./persistence.ts";
 import type { Plan } from "./plan.ts";
 import type { Progress } from "./progress.ts";
 
@@ -16,6 +17,7 @@ export interface FetchTree {
   local: string;
   plan: Plan;
   progress: Progress;
+  persistence: Persistence;
 }
 
 /**
@@ -23,21 +25,22 @@ export interface FetchTree {
  * Resolves to what could not be read, with the reason.
  */
 export async function fetchTree(fetching: FetchTree): Promise<string[]> {
-  const { guest, remote, local, plan, progress } = fetching;
+  const { remote, local, plan } = fetching;
   const place = new LocalPlace(local);
   for (const entry of plan.removals) place.remove(entry);
   for (const entry of plan.directories) place.makeDirectory(entry);
   const skipped: string[] = [];
   const alone = plan.files.filter(({ size }) => size >= LARGE_BYTES);
-  for (const batch of batchesOf(plan.files.filter(({ size }) => size < LARGE_BYTES))) {
+  const batches = batchesOf(plan.files.filter(({ size }) => size < LARGE_BYTES));
+  await mapConcurrently(batches, BATCHES_AT_ONCE, async (batch) => {
     const { missed, reasons } = await fetchBatch(fetching, place, batch);
     skipped.push(...reasons);
     // What came as something else than a file's bytes, as another name of one.
     if (reasons.length === 0) alone.push(...missed);
-  }
+  });
   for (const entry of alone) {
     const whole = place.pathOf(entry.path);
-    await fetchFile({ guest, remote: join(remote, entry.path), local: whole, progress, entry });
+    await fetchFile({ ...fetching, remote: join(remote, entry.path), local: whole, entry });
   }
   for (const entry of plan.links) place.makeLink(entry);
   for (const entry of plan.directories.toReversed()) place.finishDirectory(entry);
@@ -50,15 +53,17 @@ export interface FetchFile {
   remote: string;
   local: string;
   progress: Progress;
+  persistence: Persistence;
   entry: { modifiedAt: Date | undefined };
 }
 
 /** Fetches one file; a run that was killed is gone on with from the part beside the place. */
 export async function fetchFile(fetching: FetchFile): Promise<void> {
-  const { guest, remote, local, progress, entry } = fetching;
+  const { guest, remote, local, progress, persistence, entry } = fetching;
   let before = 0;
   await guest.files.download(remote, local, {
-    onInterrupted: sayCut,
+    onInterrupted: persistence.onInterrupted,
+    onResumed: persistence.onResumed,
     onProgress: (done) => {
       progress.add(done - before);
       before = done;
@@ -68,12 +73,12 @@ export async function fetchFile(fetching: FetchFile): Promise<void> {
 }
 
 async function fetchBatch(
-  { guest, remote, progress }: FetchTree,
+  { guest, remote, progress, persistence }: FetchTree,
   place: LocalPlace,
   batch: readonly TreePath[],
 ): Promise<{ missed: TreePath[]; reasons: string[] }> {
   const wanted = new Map(batch.map((entry) => [entry.path, entry]));
-  return await persist(async () => {
+  return await persistence.attempt(async () => {
     const tar = guest.files.readTree(remote, { include: [...wanted.keys()] });
     const source = new Draining(tar);
     for await (const entry of readTar(new ByteReader(source))) {

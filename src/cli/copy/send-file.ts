@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { realpathSync, type Stats, statSync } from "node:fs";
 import type { Guest } from "../../client/index.ts";
 import { remoteEnd } from "./ends.ts";
-import { sayCut } from "./persist.ts";
+import type { Persistence } from "./persistence.ts";
 import type { Progress } from "./progress.ts";
 
 const MODE_BITS = 0o7777;
@@ -14,6 +14,7 @@ export interface SendFile {
   local: string;
   remote: string;
   progress: Progress;
+  persistence: Persistence;
 }
 
 /**
@@ -33,7 +34,7 @@ export async function sendFile(sending: SendFile): Promise<void> {
 
 /** Resolves to how much of it the guest had already. */
 async function send(
-  { guest, local, remote, progress }: SendFile,
+  { guest, local, remote, progress, persistence }: SendFile,
   stats: Stats,
   uploadId: string | undefined,
 ): Promise<number> {
@@ -43,7 +44,8 @@ async function send(
     uploadId,
     mode: stats.mode & MODE_BITS,
     modifiedAt: stats.mtime,
-    onInterrupted: sayCut,
+    onInterrupted: persistence.onInterrupted,
+    onResumed: persistence.onResumed,
     onProgress: (done) => {
       if (before === undefined) progress.skip((there = done));
       else progress.add(done - before);

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Guest, TreePath } from "../../client/index.ts";
+import { mapConcurrently } from "../../lib/concurrently.ts";
 import { END_OF_TAR, encodeEntryHead, type TarEntryHead } from "../../lib/tar-writer.ts";
-import { batchesOf, LARGE_BYTES } from "./batches.ts";
-import { persist } from "./persist.ts";
+import { BATCHES_AT_ONCE, batchesOf, LARGE_BYTES } from "./batches.ts";
+import type { Persistence } from "./persistence.ts";
 import type { Plan } from "./plan.ts";
 import type { Progress } from "./progress.ts";
 import { sendFile } from "./send-file.ts";
@@ -20,33 +21,36 @@ export interface SendTree {
   remote: string;
   plan: Plan;
   progress: Progress;
+  persistence: Persistence;
 }
 
 /** Does what the plan says. What has arrived when it is killed stays, and the next plan is shorter. */
 export async function sendTree(sending: SendTree): Promise<void> {
-  const { guest, local, remote, plan, progress } = sending;
+  const { guest, local, remote, plan, persistence } = sending;
   for (const { path } of plan.removals) {
-    await persist(() => guest.files.remove(join(remote, path)));
+    await persistence.attempt(() => guest.files.remove(join(remote, path)));
   }
   const open = plan.directories.map((entry) => ({ ...entry, mode: entry.mode | OWNER_BITS }));
   const small = plan.files.filter(({ size }) => size < LARGE_BYTES);
   // The root is made even when nothing is in it.
-  const batches = batchesOf([...open, ...small, ...plan.links]);
-  for (const batch of batches.length === 0 ? [[]] : batches) await sendBatch(sending, batch);
+  await sendBatch(sending, []);
+  for (const batch of batchesOf(open)) await sendBatch(sending, batch);
+  await mapConcurrently(batchesOf(small), BATCHES_AT_ONCE, (batch) => sendBatch(sending, batch));
+  for (const batch of batchesOf(plan.links)) await sendBatch(sending, batch);
   for (const { path, size } of plan.files) {
     if (size < LARGE_BYTES) continue;
-    await sendFile({ guest, local: join(local, path), remote: join(remote, path), progress });
+    await sendFile({ ...sending, local: join(local, path), remote: join(remote, path) });
   }
   // Modes that shut out, and times that files have changed since.
   for (const batch of batchesOf(plan.directories)) await sendBatch(sending, batch);
 }
 
 async function sendBatch(
-  { guest, local, remote, progress }: SendTree,
+  { guest, local, remote, progress, persistence }: SendTree,
   batch: readonly TreePath[],
 ): Promise<void> {
   let sent = 0;
-  await persist(() => {
+  await persistence.attempt(() => {
     progress.add(-sent);
     sent = 0;
     const tar = tarOf(local, batch, (bytes) => {

@@ -5,7 +5,7 @@ import { remark } from "../paint.ts";
 import { shown } from "../shown.ts";
 import { fetchTree } from "./fetch-tree.ts";
 import { listLocalTree } from "./local-tree.ts";
-import { sayCut } from "./persist.ts";
+import { Persistence } from "./persistence.ts";
 import { type Plan, planCopy } from "./plan.ts";
 import { Progress } from "./progress.ts";
 import { sendTree } from "./send-tree.ts";
@@ -32,7 +32,8 @@ export interface SyncTree {
 export async function syncTree(syncing: SyncTree): Promise<boolean> {
   const { guest, local, direction, isDry, isQuiet, onChange } = syncing;
   const remote = syncing.remote || ".";
-  const { source, there, unseen } = await listBoth({ ...syncing, remote });
+  const persistence = new Persistence();
+  const { source, there, unseen } = await listBoth({ ...syncing, remote }, persistence);
   // What the guest could not look at is not gone.
   const deletes = syncing.deletes && unseen.length === 0;
   const plan = planCopy(source, there, { ...syncing, deletes });
@@ -43,7 +44,7 @@ export async function syncTree(syncing: SyncTree): Promise<boolean> {
   if (isDry) return true;
   using progress = new Progress(basename(local), plan.bytes + plan.sameBytes, isQuiet);
   progress.skip(plan.sameBytes);
-  const doing = { guest, local, remote, plan, progress };
+  const doing = { guest, local, remote, plan, progress, persistence };
   if (direction === "up") {
     await sendTree(doing);
     return true;
@@ -53,13 +54,19 @@ export async function syncTree(syncing: SyncTree): Promise<boolean> {
   return skipped.length === 0 && unseen.length === 0;
 }
 
-async function listBoth({ guest, local, remote, direction, byChecksum }: SyncTree) {
+async function listBoth(
+  { guest, local, remote, direction, byChecksum }: SyncTree,
+  { onInterrupted, onResumed }: Persistence,
+) {
   const unseen: string[] = [];
   const onSkipped = (skipped: string[]) => unseen.push(...skipped);
   const isSource = direction === "down";
   const [here, away] = await Promise.all([
     listLocalTree(local, { withSha256: byChecksum }),
-    listRemoteTree(guest, remote, { byChecksum, isSource, onSkipped }),
+    listRemoteTree(guest, remote, {
+      isSource,
+      options: { withSha256: byChecksum, onSkipped, onInterrupted, onResumed },
+    }),
   ]);
   return isSource
     ? { source: away, there: here, unseen }
@@ -69,11 +76,10 @@ async function listBoth({ guest, local, remote, direction, byChecksum }: SyncTre
 async function listRemoteTree(
   guest: Guest,
   path: string,
-  how: { byChecksum: boolean; isSource: boolean; onSkipped: (skipped: string[]) => void },
+  how: { isSource: boolean; options: Parameters<Guest["files"]["listTree"]>[1] },
 ): Promise<TreePath[]> {
   try {
-    const { byChecksum: withSha256, onSkipped } = how;
-    return await guest.files.listTree(path, { withSha256, onSkipped, onInterrupted: sayCut });
+    return await guest.files.listTree(path, how.options);
   } catch (reason) {
     if (!(reason instanceof GuestError) || reason.kind !== "not-found") throw reason;
     if (how.isSource) throw new Failure(reason.message, { cause: reason });
