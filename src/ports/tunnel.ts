@@ -23,6 +23,8 @@ const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
  * buffers of it take; whoever reads or writes slower holds up the other side.
  */
 export class Tunnel {
+  /** Resolves when the machine has taken everything up to the end; rejects when it broke before. */
+  readonly sent: Promise<void>;
   readonly #socket: Socket;
   readonly #news = new WakeUp();
   readonly #gone = new AbortController();
@@ -32,7 +34,13 @@ export class Tunnel {
     this.#socket = socket;
     const fd = descriptorOf(socket);
     if (fd !== undefined) setKeepAlive(fd, KEEP_ALIVE);
-    for (const event of ["readable", "end", "finish"]) socket.on(event, () => this.#news.wake());
+    this.sent = new Promise((resolve, reject) => {
+      socket.once("finish", resolve);
+      this.#gone.signal.addEventListener("abort", () => reject(this.#failure), { once: true });
+    });
+    // Who reads hears of a failure first, and may never ask for this.
+    this.sent.catch(() => {});
+    for (const event of ["readable", "end"]) socket.on(event, () => this.#news.wake());
     socket.on("error", (reason) => {
       const message = `${name}: the connection broke: ${messageOf(reason)}`;
       this.#failure ??= new AgentError("wrong-state", message, { cause: reason });
@@ -85,17 +93,6 @@ export class Tunnel {
     await once(this.#socket, "drain", { signal }).catch((reason: unknown) => {
       throw this.#failure ?? reason;
     });
-  }
-
-  /**
-   * Whether the machine has taken everything up to the end: `false` when it has not within `idleMs`.
-   * Throws when the connection breaks.
-   */
-  async hasSent(idleMs: number): Promise<boolean> {
-    while (!this.#socket.writableFinished) {
-      if (!(await this.#news.wait(idleMs, this.#gone.signal))) return false;
-    }
-    return true;
   }
 
   /** Nothing more is written. The other direction goes on. */

@@ -46,7 +46,7 @@ async function* forward(
       else yield { event: { case: "data", value: news } };
     }
     yield { event: { case: "end", value: {} } };
-    while (!(await tunnel.hasSent(keepaliveMs))) yield { event: { case: "keepalive", value: {} } };
+    await tunnel.sent;
   } finally {
     signal.removeEventListener("abort", leave);
     tunnel.close();

@@ -223,11 +223,7 @@ describe("a forwarded connection", () => {
     const forwarding = await Forwarding.open(outer, { port: service.port }, { headers });
 
     expect(await forwarding.next()).toMatchObject({ case: "keepalive" });
-    (await service.accepted()).end();
-    expect(await forwarding.next()).toMatchObject({ case: "end" });
-    expect(await forwarding.next(), "the other direction goes on").toMatchObject({
-      case: "keepalive",
-    });
+    expect(await forwarding.next()).toMatchObject({ case: "keepalive" });
     await forwarding.cut();
     await expect(forwarding.next()).rejects.toBeDefined();
   });
