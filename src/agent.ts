@@ -20,7 +20,6 @@ import { StallWatch } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
 import { watchResponse } from "./net/watch-response.ts";
 import { ProcessRegistry } from "./process/registry.ts";
-import { ViewTokens } from "./process/view-tokens.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
@@ -66,12 +65,13 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const stalls = new StallWatch(stallTimesOf(config));
   const processes = createProcesses(config, control.cgroups, stalls);
   const { searchPath, spillDir: spillDirectory } = config;
-  const viewTokens = new ViewTokens(processes);
-  const processParts = { processes, viewTokens, settings, searchPath, spillDirectory };
+  const processParts = { processes, settings, searchPath, spillDirectory };
   const server = createServer(config, log, (request, response) => router.handle(request, response));
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
-  const common = { settings, users, stalls, log };
+  const guardHost = config.persona === "thaw" ? config.host : undefined;
+  const admission = new Admission(settings, guardHost, processes.viewTokens);
+  const common = { settings, users, stalls, admission, log };
   const router = new Router({
     endpoints: endpoints({
       version: ENVD_VERSION,
@@ -85,13 +85,12 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
       onMetadataLost: warnOfLostMetadata(log),
     }),
     generationId: () => snapshots.lifecycle.generationId,
-    raw: [new ProcessStream(processParts, stalls, shutdown.signal)],
+    raw: [new ProcessStream(processParts, { stalls, admission, shutdown: shutdown.signal })],
     ...serveConnect({
       services: createServices(processParts, filesystem, snapshots),
       shutdown: shutdown.signal,
       ...common,
     }),
-    admission: createAdmission(config, settings, viewTokens),
     ...common,
   });
   const closeRest = (graceMs: number) =>
@@ -116,11 +115,6 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
     close,
     [Symbol.asyncDispose]: () => close(),
   };
-}
-
-function createAdmission(config: AgentConfig, settings: Settings, views: ViewTokens): Admission {
-  const guardHost = config.persona === "thaw" ? config.host : undefined;
-  return new Admission(settings, guardHost, (token) => views.has(token));
 }
 
 function createServer(

@@ -1,5 +1,5 @@
 import type { Output } from "./output.ts";
-import { Subscription } from "./subscription.ts";
+import { Subscription, type SubscriptionOptions } from "./subscription.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
 /** So many viewers take a while to be told: one piece of output in each turn of the event loop. */
@@ -21,8 +21,8 @@ export class FanOut {
   }
 
   /** A new viewer, who sees what comes from now on. */
-  subscribe(endsAtExit = false): Subscription {
-    const viewer = new Subscription(this, endsAtExit);
+  subscribe(options: SubscriptionOptions = {}): Subscription {
+    const viewer = new Subscription(this, options);
     this.add(viewer);
     return viewer;
   }
@@ -105,11 +105,11 @@ export class FanOut {
     this.#resume();
   }
 
-  /** Whether a viewer wants more. Those given up do not count; with no viewer left, all is read. */
+  /** Whether a viewer wants more. Some do not count; with no other viewer left, all is read. */
   #isMoreWanted(): boolean {
     let counted = 0;
     for (const viewer of this.#viewers) {
-      if (viewer.isGivenUp) continue;
+      if (viewer.isGivenUp || viewer.isBystander) continue;
       if (!viewer.isFull) return true;
       counted += 1;
     }

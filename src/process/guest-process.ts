@@ -12,6 +12,7 @@ import { type Offsets, OutputLog } from "./output-log.ts";
 import { ProcessInput } from "./process-input.ts";
 import { OneProcess, Scope } from "./reach.ts";
 import { type Order, type Outcome, SIGKILL, signalAll } from "./signalling.ts";
+import type { SubscriptionOptions } from "./subscription.ts";
 import type { EndEvent, Viewer } from "./viewer.ts";
 
 /** The most programs that are named which hold a process's outputs. */
@@ -98,8 +99,8 @@ export class GuestProcess {
   }
 
   /** Follows the process from now on; one that has ended tells only that. */
-  subscribe(endsAtExit = false): Viewer {
-    const viewer = this.#fanOut.subscribe(endsAtExit);
+  subscribe(options: SubscriptionOptions = {}): Viewer {
+    const viewer = this.#fanOut.subscribe(options);
     viewer.push({ kind: "start", pid: this.pid });
     this.#tellEnd(viewer);
     return viewer;

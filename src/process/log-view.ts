@@ -21,6 +21,7 @@ export interface ViewSource {
   windowBytes?: number | undefined;
   windows?: ViewWindows | undefined;
   endsAtExit?: boolean | undefined;
+  isBystander?: boolean | undefined;
   /** Whether it is shown offsets, and so more of the end. */
   withOffsets?: boolean | undefined;
 }
@@ -45,6 +46,7 @@ export class LogView implements Viewer {
   readonly #waitAboveBytes: number;
   readonly endsAtExit: boolean;
   readonly wantsFacts: boolean;
+  readonly isBystander: boolean;
   #pid: number | undefined;
   #end: EndEvent | undefined;
   #hasTold = false;
@@ -55,6 +57,7 @@ export class LogView implements Viewer {
 
   constructor({ process, log, cursor, fanOut, windowBytes = 0, windows, ...asked }: ViewSource) {
     this.endsAtExit = asked.endsAtExit === true;
+    this.isBystander = asked.isBystander === true;
     this.wantsFacts = this.endsAtExit || asked.withOffsets === true;
     this.#pid = process.pid;
     this.#log = log;

@@ -19,6 +19,7 @@ import {
   type ViewOptions,
 } from "./start-options.ts";
 import { closeAll, openStdio, type Stdio } from "./stdio.ts";
+import { ViewTokens } from "./view-tokens.ts";
 import { ViewWindows, type WindowWatch } from "./view-window.ts";
 import type { Viewer } from "./viewer.ts";
 
@@ -48,6 +49,11 @@ export class ProcessRegistry {
   readonly #starting = new Set<GuestProcess>();
   readonly #keys = new StartKeys<GuestProcess>();
   readonly #windows: ViewWindows;
+  /** The tokens that show a process and nothing else. */
+  readonly viewTokens = new ViewTokens(({ pid, mark }) => {
+    const found = this.#find({ pid }) ?? this.#retention.find({ pid });
+    return found?.mark === mark;
+  });
   #isClosed = false;
   #onEmpty: () => void = () => {};
 
@@ -191,7 +197,7 @@ export class ProcessRegistry {
   }
 
   #view(process: GuestProcess, options: ViewOptions, from: Offsets | undefined): Viewer {
-    if (!options.withOffsets) return process.subscribe(options.endsAtExit);
+    if (!options.withOffsets) return process.subscribe(options);
     return process.view({ ...options, windows: this.#windows }, from);
   }
 

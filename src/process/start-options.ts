@@ -37,6 +37,8 @@ export interface ViewOptions {
   windowBytes: number;
   /** Whether it is told the end when the program has exited, whoever holds its outputs. */
   endsAtExit: boolean;
+  /** Whether the process never waits for it. */
+  isBystander: boolean;
 }
 
 /** Programs with this tag stay in the agent's own cgroup, and so run while the guest is frozen. */

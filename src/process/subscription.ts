@@ -10,6 +10,14 @@ import {
   WAIT_ABOVE_BYTES,
 } from "./viewer.ts";
 
+/** What a viewer may ask for that gets no offsets. Default: nothing. */
+export interface SubscriptionOptions {
+  /** Whether it is told the end when the program has exited. */
+  endsAtExit?: boolean;
+  /** Whether the process never waits for it. */
+  isBystander?: boolean;
+}
+
 /**
  * One viewer's view of a process: a bounded queue it empties at its own pace. `start` comes
  * first, `end` or a failure last.
@@ -26,10 +34,12 @@ export class Subscription implements Viewer {
   #isComplete = false;
 
   readonly endsAtExit: boolean;
+  readonly isBystander: boolean;
 
-  constructor(fanOut: FanOut, endsAtExit = false) {
+  constructor(fanOut: FanOut, { endsAtExit, isBystander }: SubscriptionOptions = {}) {
     this.#fanOut = fanOut;
-    this.endsAtExit = endsAtExit;
+    this.endsAtExit = endsAtExit === true;
+    this.isBystander = isBystander === true;
   }
 
   /** Who asks for nothing sees the contract. */

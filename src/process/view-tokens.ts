@@ -1,55 +1,53 @@
-import { AgentError } from "../errors.ts";
+import { createHash } from "node:crypto";
 import { randomText } from "../system/random.ts";
-import type { ProcessRegistry } from "./registry.ts";
-import type { Selector } from "./retention.ts";
 
-/** 131 bits of the kernel's randomness. */
-const TOKEN_LENGTH = 22;
+/** 32 letters and digits are 190 bits. */
+const TOKEN_CHARACTERS = 32;
+/** The most tokens that are known; beyond it the oldest is forgotten. */
+const MOST_TOKENS = 1_000;
 
-/**
- * Tokens that open one process's output and nothing else, as long as the process lives and for the
- * retention time. A process has one at most, so there are never more than processes.
- */
+/** A process as a token names it: its pid alone might be another's later. */
+export interface Viewable {
+  readonly pid: number;
+  readonly mark: string;
+}
+
+/** What a token allows: to watch this process. */
+export interface ViewGrant {
+  readonly pid: number;
+}
+
+/** The tokens that show a process and nothing else. */
 export class ViewTokens {
-  readonly #processes: ProcessRegistry;
-  /** The mark of each token's process: pids come again. */
-  readonly #marks = new Map<string, string>();
+  readonly #isKnown: (process: Viewable) => boolean;
+  /** By digest, so that looking one up tells nothing of those that are there. */
+  readonly #byDigest = new Map<string, Viewable>();
 
-  constructor(processes: ProcessRegistry) {
-    this.#processes = processes;
+  /** `isKnown`: whether the process lives or has ended in the retention time. */
+  constructor(isKnown: (process: Viewable) => boolean) {
+    this.#isKnown = isKnown;
   }
 
-  /** The token of a live process. Throws `not-found`. */
-  create(selector: Selector): string {
-    this.#forgetEnded();
-    const { mark } = this.#processes.get(selector);
-    for (const [token, known] of this.#marks) if (known === mark) return token;
-    const token = randomText(TOKEN_LENGTH);
-    this.#marks.set(token, mark);
+  /** A new token for `process`, good for as long as that is known. */
+  create({ pid, mark }: Viewable): string {
+    for (const [digest, process] of this.#byDigest) {
+      if (!this.#isKnown(process)) this.#byDigest.delete(digest);
+    }
+    const [oldest] = this.#byDigest.keys();
+    if (this.#byDigest.size >= MOST_TOKENS && oldest !== undefined) this.#byDigest.delete(oldest);
+    const token = randomText(TOKEN_CHARACTERS);
+    this.#byDigest.set(digestOf(token), { pid, mark });
     return token;
   }
 
-  /** Whether `token` is one of these, of a process that can still be followed. */
-  has(token: string): boolean {
-    const mark = this.#marks.get(token);
-    return mark !== undefined && this.#pidOf(mark) !== undefined;
+  /** What `token` allows; `undefined`: nothing. */
+  find(token: string): ViewGrant | undefined {
+    if (this.#byDigest.size === 0) return undefined;
+    const process = this.#byDigest.get(digestOf(token));
+    return process !== undefined && this.#isKnown(process) ? { pid: process.pid } : undefined;
   }
+}
 
-  /** Holds who brings one of these tokens to its own process, by pid. Throws `denied`. */
-  check(token: string, selector: Selector): void {
-    const mark = this.#marks.get(token);
-    const isOwn = mark !== undefined && "pid" in selector && selector.pid === this.#pidOf(mark);
-    if (!isOwn) throw new AgentError("denied", "this token only shows the process it was made for");
-  }
-
-  #pidOf(mark: string): number | undefined {
-    const live = this.#processes.list().find((process) => process.mark === mark);
-    return live?.pid ?? this.#processes.ended().find((ended) => ended.mark === mark)?.pid;
-  }
-
-  #forgetEnded(): void {
-    for (const [token, mark] of this.#marks) {
-      if (this.#pidOf(mark) === undefined) this.#marks.delete(token);
-    }
-  }
+function digestOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64");
 }

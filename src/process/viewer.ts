@@ -42,6 +42,8 @@ export interface Viewer {
   readonly isFull: boolean;
   /** Whether a process that waits should go on. */
   readonly wantsMore: boolean;
+  /** Whether the process never waits for it: it may only watch. */
+  readonly isBystander: boolean;
   /** Whether it is told the end when the program has exited, whoever holds its outputs. */
   readonly endsAtExit: boolean;
   /** Whether it learns more of the end than envd's contract says. */

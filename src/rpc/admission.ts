@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { HttpError } from "../http/endpoint.ts";
 import type { Settings } from "../init/settings.ts";
+import type { ViewGrant, ViewTokens } from "../process/view-tokens.ts";
 import { isPreflight } from "./cors.ts";
 
 /** Exact method and path of the requests that need no token. Signed file URLs prove themselves. */
@@ -14,8 +15,11 @@ const EXEMPT = new Set([
   "POST /snapshot/prepare",
 ]);
 
-/** What a token that only shows may be brought to. Whose output it opens is checked there. */
-const VIEWING = new Set(["/process.Process/Connect", "/process.Process/AcknowledgeOutput"]);
+/** What a token that only shows a process may call; how far is for the service to check. */
+const VIEWING = new Set([
+  "POST /process.Process/Connect",
+  "POST /process.Process/AcknowledgeOutput",
+]);
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 
@@ -23,20 +27,17 @@ const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/i;
 export class Admission {
   readonly #settings: Settings;
   readonly #guardHost: string | undefined;
-  readonly #isViewToken: (token: string) => boolean;
+  readonly #viewTokens: Pick<ViewTokens, "find"> | undefined;
 
-  /**
-   * `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing.
-   * `isViewToken`: whether a token opens the output of some process.
-   */
+  /** `guardHost`: the bound address, where browsers may reach the agent; `undefined` guards nothing. */
   constructor(
     settings: Settings,
     guardHost: string | undefined,
-    isViewToken: (token: string) => boolean = () => false,
+    viewTokens?: Pick<ViewTokens, "find">,
   ) {
     this.#settings = settings;
-    this.#isViewToken = isViewToken;
     this.#guardHost = guardHost?.toLowerCase();
+    this.#viewTokens = viewTokens;
   }
 
   /**
@@ -44,7 +45,8 @@ export class Admission {
    * may still ask whether it may bring the token.
    */
   checkOrigin(request: IncomingMessage): void {
-    if (this.#guardHost === undefined || this.#hasToken(request) || this.#mayView(request)) return;
+    const isKnown = this.#hasToken(request) || this.grantOf(request) !== undefined;
+    if (this.#guardHost === undefined || isKnown) return;
     if (isPreflight(request) && this.#settings.accessToken !== undefined) return;
     this.#checkHost(request);
   }
@@ -52,18 +54,20 @@ export class Admission {
   /** Refuses, by throwing an `HttpError`, a request without the token it needs. */
   checkToken(request: IncomingMessage, path: string): void {
     if (this.#settings.accessToken === undefined) return;
-    if (EXEMPT.has(`${request.method} ${path}`) || this.#hasToken(request)) return;
-    if (VIEWING.has(path) && this.#mayView(request)) return;
+    const call = `${request.method} ${path}`;
+    if (EXEMPT.has(call) || this.#hasToken(request)) return;
+    if (VIEWING.has(call) && this.grantOf(request) !== undefined) return;
     throw new HttpError(
       401,
       "unauthorized access, please provide a valid access token or method signing if supported",
     );
   }
 
-  #mayView({ headers }: IncomingMessage): boolean {
-    const given = headers["x-access-token"];
-    const isNeeded = this.#settings.accessToken !== undefined;
-    return isNeeded && typeof given === "string" && this.#isViewToken(given);
+  /** What the sender of `request` may watch and no more; `undefined`: it is no such sender. */
+  grantOf(request: IncomingMessage): ViewGrant | undefined {
+    if (this.#settings.accessToken === undefined || this.#hasToken(request)) return undefined;
+    const given = request.headers["x-access-token"];
+    return typeof given === "string" ? this.#viewTokens?.find(given) : undefined;
   }
 
   #hasToken(request: IncomingMessage): boolean {

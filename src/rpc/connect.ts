@@ -10,9 +10,10 @@ import type { Logger } from "../log.ts";
 import type { StallWatch, Watched } from "../net/progress.ts";
 import { watchResponse } from "../net/watch-response.ts";
 import { callerKey } from "../services/caller-key.ts";
+import { viewGrantKey } from "../services/view-grant.ts";
 import type { Users } from "../system/users.ts";
 import { adapt } from "./adapter.ts";
-import { basicUser } from "./admission.ts";
+import { type Admission, basicUser } from "./admission.ts";
 import { shortenDeadline } from "./deadlines.ts";
 import { errorInterceptor } from "./errors.ts";
 import type { MethodKind } from "./media-types.ts";
@@ -31,6 +32,7 @@ export interface ConnectParts {
   shutdown: AbortSignal;
   /** Finds out that a peer has stopped reading. */
   stalls: StallWatch;
+  admission: Admission;
   log: Logger;
 }
 
@@ -43,7 +45,7 @@ export function serveConnect(parts: ConnectParts): {
   rpc: (request: IncomingMessage, response: ServerResponse) => void;
   rpcPaths: ReadonlyMap<string, MethodKind>;
 } {
-  const { services, settings, users, shutdown, stalls, log } = parts;
+  const { services, settings, users, shutdown, stalls, admission, log } = parts;
   const adapter = adapt({
     routes: (router) => {
       for (const { service, implementation } of services) router.service(service, implementation);
@@ -52,11 +54,10 @@ export function serveConnect(parts: ConnectParts): {
         services.map(({ service }) => service),
       );
     },
-    contextValues: ({ headers }) =>
-      createContextValues().set(
-        callerKey,
-        callerOf(settings, users, basicUser(headers.authorization)),
-      ),
+    contextValues: (request) =>
+      createContextValues()
+        .set(callerKey, callerOf(settings, users, basicUser(request.headers.authorization)))
+        .set(viewGrantKey, admission.grantOf(request)),
     interceptors: [errorInterceptor(log), verifyCaller],
     readMaxBytes: MESSAGE_BYTES,
     shutdownSignal: shutdown,

@@ -15,6 +15,7 @@ import type { StallWatch } from "../net/progress.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { keepaliveIntervalMs } from "../services/keepalive.ts";
 import { followConnect, followStart, type ProcessParts } from "../services/process-follow.ts";
+import type { Admission } from "./admission.ts";
 import { toConnectError } from "./errors.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type Codec, endFrame } from "./frames.ts";
@@ -25,6 +26,15 @@ export const MESSAGE_BYTES = 16 * 1024 * 1024;
 
 const CONTENT_TYPE = /^application\/connect\+(json|proto)\s*(?:;.*)?$/i;
 const IDENTITY = /^(?:identity)?$/i;
+
+/** What the two streams are served with. */
+export interface StreamParts {
+  /** Finds out that a peer has stopped reading. */
+  stalls: StallWatch;
+  /** Aborts with the error that open streams end with. */
+  shutdown: AbortSignal;
+  admission: Admission;
+}
 
 /**
  * Serves Start and Connect over the Connect protocol without the stock adapter: their frames are
@@ -37,12 +47,13 @@ export class ProcessStream {
   /** However many viewers there are, other calls are answered in between. */
   readonly #slices = new Slices();
   readonly #shutdown: AbortSignal;
+  readonly #admission: Admission;
 
-  /** `shutdown` aborts with the error that open streams end with. */
-  constructor(parts: ProcessParts, stalls: StallWatch, shutdown: AbortSignal) {
+  constructor(parts: ProcessParts, { stalls, shutdown, admission }: StreamParts) {
     this.#parts = parts;
     this.#stalls = stalls;
     this.#shutdown = shutdown;
+    this.#admission = admission;
   }
 
   /** Whether this request is one of the two, in a form served here. */
@@ -96,9 +107,8 @@ export class ProcessStream {
   #follow(request: IncomingMessage, asked: Asked): Viewer | Promise<Viewer> {
     const { body, codec, timeoutMs, call } = asked;
     if (request.url === "/process.Process/Connect") {
-      const token = request.headers["x-access-token"];
       const connect = parse(ConnectRequestSchema, body, codec);
-      return followConnect(this.#parts, connect, token === undefined ? undefined : String(token));
+      return followConnect(this.#parts, connect, this.#admission.grantOf(request));
     }
     const start = parse(StartRequestSchema, body, codec);
     return followStart(this.#parts, start, call.caller, timeoutMs);

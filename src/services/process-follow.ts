@@ -21,9 +21,10 @@ import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry } from "../process/registry.ts";
 import type { Selector } from "../process/retention.ts";
 import type { ViewOptions } from "../process/start-options.ts";
-import type { ViewTokens } from "../process/view-tokens.ts";
+import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import type { User } from "../system/users.ts";
+import { checkGrant } from "./view-grant.ts";
 
 /** The longest idempotency key. */
 const MOST_KEY_CHARACTERS = 256;
@@ -34,7 +35,6 @@ const MOST_SPILL_BYTES = 16n * 1024n ** 3n;
 export interface ProcessParts {
   processes: ProcessRegistry;
   settings: Settings;
-  viewTokens: ViewTokens;
   /** The PATH that programs begin with: the agent's own. */
   searchPath: string;
   /** Where output is kept that is not held in memory. */
@@ -74,32 +74,25 @@ export async function followStart(
 export function followConnect(
   parts: ProcessParts,
   request: ConnectRequest,
-  token: string | undefined,
+  grant: ViewGrant | undefined,
 ): Viewer {
-  checkView(parts, request.process, token);
+  const selector = toSelector(request.process);
+  checkGrant(grant, selector);
   const from = request.fromOffset === undefined ? undefined : toOffsets(request.fromOffset);
   const view = toViewOptions(request);
   if (from !== undefined) view.withOffsets = true;
-  return parts.processes.follow(toSelector(request.process), view, from);
-}
-
-/**
- * Holds who came with a token that only shows, if `token` is one, to its process. `true`: it is one.
- * Throws `denied`.
- */
-export function checkView(
-  { viewTokens }: ProcessParts,
-  selector: ProcessSelector | undefined,
-  token: string | undefined,
-): boolean {
-  if (token === undefined || !viewTokens.has(token)) return false;
-  viewTokens.check(token, toSelector(selector));
-  return true;
+  if (grant !== undefined) view.isBystander = true;
+  return parts.processes.follow(selector, view, from);
 }
 
 function toViewOptions(request: StartRequest | ConnectRequest): ViewOptions {
   const { withOffsets, windowBytes, endAtExit } = request;
-  return { withOffsets: withOffsets || windowBytes > 0, windowBytes, endsAtExit: endAtExit };
+  return {
+    withOffsets: withOffsets || windowBytes > 0,
+    windowBytes,
+    endsAtExit: endAtExit,
+    isBystander: false,
+  };
 }
 
 /** Reads a place in every output; absent means the beginning. */

@@ -10,12 +10,12 @@ import { AgentError } from "../errors.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
 import type { InputPlace } from "../process/input.ts";
 import type { Selector } from "../process/retention.ts";
+import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";
 import { keepaliveIntervalMs } from "./keepalive.ts";
 import { keepaliveEvent, toProcessEvent } from "./process-events.ts";
 import {
-  checkView,
   followConnect,
   followStart,
   type ProcessParts,
@@ -25,6 +25,7 @@ import {
 } from "./process-follow.ts";
 import { toEndedInfo, toProcessInfo } from "./process-info.ts";
 import { toOrder } from "./process-signal.ts";
+import { checkGrant, viewGrantKey } from "./view-grant.ts";
 
 /** The longest name of a writer. */
 const MOST_WRITER_CHARACTERS = 64;
@@ -46,7 +47,7 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
     },
     async *connect(request, context) {
       const keepaliveMs = keepaliveIntervalMs(context.requestHeader);
-      const viewer = followConnect(parts, request, tokenOf(context));
+      const viewer = followConnect(parts, request, context.values.get(viewGrantKey));
       for await (const event of follow(viewer, keepaliveMs, context)) yield { event };
     },
     update: ({ process, pty }) => {
@@ -76,35 +77,30 @@ export function processService(parts: ProcessParts): ServiceImpl<typeof Process>
       processes.get(toSelector(process)).input.closeStdin();
       return {};
     },
-    acknowledgeOutput: (request, context) => {
-      acknowledge(parts, request, tokenOf(context));
+    acknowledgeOutput: (request, { values }) => {
+      acknowledge(parts, request, values.get(viewGrantKey));
       return {};
     },
-    createViewToken: ({ process }) => ({ token: viewTokenOf(parts, toSelector(process)) }),
-  } as Partial<ServiceImpl<typeof Process>> as ServiceImpl<typeof Process>;
+    createViewToken: ({ process }) => ({ token: createViewToken(parts, toSelector(process)) }),
+  };
 }
 
 function acknowledge(
-  parts: ProcessParts,
+  { processes }: ProcessParts,
   { process, offsets, viewerId }: AcknowledgeOutputRequest,
-  token: string | undefined,
+  grant: ViewGrant | undefined,
 ): void {
-  const onlyShows = checkView(parts, process, token);
-  if (onlyShows && viewerId === 0n) {
-    throw new AgentError("denied", "viewer_id: this token only opens the windows of viewers");
-  }
-  const viewer = viewerId === 0n ? undefined : Number(viewerId);
-  parts.processes.acknowledge(toSelector(process), toOffsets(offsets), viewer);
+  const selector = toSelector(process);
+  checkGrant(grant, selector);
+  // What is safe with the caller is for those to say who may do more than watch.
+  const viewer = viewerId === 0n && grant === undefined ? undefined : Number(viewerId);
+  processes.acknowledge(selector, toOffsets(offsets), viewer);
 }
 
-/** Where no token is required there is none that opens less. */
-function viewTokenOf({ processes, settings, viewTokens }: ProcessParts, selector: Selector) {
-  processes.get(selector);
-  return settings.accessToken === undefined ? "" : viewTokens.create(selector);
-}
-
-function tokenOf({ requestHeader }: HandlerContext): string | undefined {
-  return requestHeader.get("x-access-token") ?? undefined;
+/** "" where every caller may watch. */
+function createViewToken({ processes, settings }: ProcessParts, selector: Selector): string {
+  const target = processes.get(selector);
+  return settings.accessToken === undefined ? "" : processes.viewTokens.create(target);
 }
 
 /** The events of `viewer` until the end, with keep-alives between. Leaving it leaves the process. */

@@ -39,6 +39,7 @@ const METHODS = [
   "process.Process/AcknowledgeOutput",
   "process.Process/CloseStdin",
   "process.Process/Connect",
+  "process.Process/CreateViewToken",
   "process.Process/List",
   "process.Process/SendInput",
   "process.Process/SendSignal",

@@ -55,7 +55,7 @@ function shell(script: string, options: Partial<StartOptions> = {}): StartOption
     hasStdin: false,
     lifetimeMs: undefined,
     log: { capacityBytes: DEFAULT_LOG_BYTES, whenFull: "drop-oldest" },
-    view: { withOffsets: false, windowBytes: 0, endsAtExit: false },
+    view: { withOffsets: false, windowBytes: 0, endsAtExit: false, isBystander: false },
     key: undefined,
     ...options,
   };
