@@ -109,7 +109,7 @@ describe("a terminal of the e2b package", () => {
     });
     await sandbox.pty.sendInput(handle.pid, Buffer.from("echo still-$((2 + 3))\n"));
 
-    await vi.waitFor(() => expect(Buffer.concat(chunks).toString()).toContain("still-5"));
+    await vi.waitFor(() => expect(Buffer.concat(chunks).toString()).toContain("still-5"), 15_000);
     await second.kill();
   });
 
