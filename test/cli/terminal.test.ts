@@ -77,24 +77,23 @@ describe("thaw exec -it", () => {
   test("puts the terminal back when the program ends, and when thaw is killed", async ({
     agent,
   }) => {
-    await using terminal = await shellAround(agent);
-    await terminal.type("stty -g | tee /dev/stderr >/dev/null; echo 'mar'ked\r");
-    await terminal.until(/marked\r\n/);
-    const settings = /([0-9a-f]+:)+[0-9a-f]+/.exec(terminal.shown)?.[0] ?? "none";
-
-    await terminal.type('"$THAW" exec -it "$URL" -- true; echo "end $?: $(stty -g)"\r');
-    await terminal.until(`end 0: ${settings}`);
-
-    await terminal.type(
-      '"$THAW" exec -it "$URL" -- sh -c "echo in; exec cat"; echo "end $?: $(stty -g)"\r',
-    );
-    await terminal.until(/\[\?2004l\r?in\r\n/);
+    // A shell that, unlike bash, leaves the terminal as its programs leave it.
+    const script = `saved=$(stty -g); isBack() { [ "$(stty -g)" = "$saved" ]; }
+      "$THAW" exec -it "$URL" -- true; isBack && echo back after its end
+      "$THAW" exec -it "$URL" -- sh -c "echo in; exec cat"; echo "killed $?"
+      for i in $(seq 200); do isBack && break; sleep 0.05; done; isBack && echo back after a kill`;
+    await using terminal = await Terminal.open(agent.url, ["-c", script], {
+      command: "/bin/sh",
+      env: { THAW: LAUNCHER, URL: agent.url },
+    });
+    await terminal.until(/back after its end\r\n(.*\n)*in\r\n/);
     const { processes } = await agent.process().list({});
     const cat = processes.find(({ config }) => config?.args.includes("echo in; exec cat"));
     const pids = readFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`, "utf8");
     process.kill(Number(pids.trim().split(" ")[0]), "SIGKILL");
 
-    await terminal.until(`end 137: ${settings}`);
+    await terminal.until("killed 137");
+    await terminal.until("back after a kill");
     await agent.process().sendSignal({
       process: { selector: { case: "pid", value: cat?.pid ?? 0 } },
       signal: Signal.SIGKILL,
