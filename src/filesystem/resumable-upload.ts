@@ -30,13 +30,6 @@ export interface UploadPlan {
   user: User;
 }
 
-/** What an upload has become. */
-export interface PlacedUpload {
-  bytes: number;
-  sha256: Buffer;
-  isAtomic: boolean;
-}
-
 /**
  * A file that arrives in pieces, by offset, over however many calls. It is beside its target and
  * no part of it before `place`.
@@ -185,7 +178,7 @@ export class ResumableUpload {
  * The part of `given` that comes after the first `have` bytes. Throws `OffsetError` when bytes
  * between are missing.
  */
-export function freshPart(
+function freshPart(
   id: string,
   have: number,
   given: { offset: number; bytes: Uint8Array },
