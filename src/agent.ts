@@ -16,6 +16,7 @@ import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
 import type { Gauge } from "./lib/gauge.ts";
 import { type Logger, outputOf } from "./log.ts";
+import { paceBytes } from "./net/pace.ts";
 import { StallWatch } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
 import { watchResponse } from "./net/watch-response.ts";
@@ -129,7 +130,11 @@ function createServer(
 function guardWith(stalls: StallWatch): GuardResponse {
   return (response, writtenBytes) => {
     const watched = watchResponse({ response, writtenBytes });
-    return { note: () => stalls.note(watched), forget: () => stalls.forget(watched) };
+    return {
+      note: () => stalls.note(watched),
+      forget: () => stalls.forget(watched),
+      paceBytes: () => paceBytes(response),
+    };
   };
 }
 

@@ -15,6 +15,7 @@ import { specialKind } from "./file-kind.ts";
 
 /** Bytes a read asks for at a time: below, every read costs more than it brings. */
 const CHUNK_BYTES = 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 /** What is read at once on opening; a file of up to this size needs no other read. */
 const HEAD_BYTES = 64 * 1024;
 /** The most that is read from a file of the kernel, which has no size of its own. */
@@ -71,7 +72,7 @@ export class OpenFile implements AsyncDisposable {
   readonly size: number;
   readonly modifiedMs: number;
   /** How the file begins; all of it when it is small. */
-  readonly head: Buffer;
+  head: Buffer;
   readonly #fd: number;
 
   readonly #isOnDisk: boolean;
@@ -87,22 +88,30 @@ export class OpenFile implements AsyncDisposable {
   /**
    * Gives the bytes from `start` up to `end` to `use`, one chunk after the other, while the next
    * is being read. A chunk is only valid until `use` resolves. A file that has become shorter
-   * ends in `wrong-state`.
+   * ends in `wrong-state`. `wantedBytes`: how much to read next, at most; default 1 MiB.
    */
   async forEachChunk(
     range: { start: number; end: number },
     use: (chunk: Buffer) => Promise<void>,
+    wantedBytes: () => number = () => CHUNK_BYTES,
   ): Promise<void> {
     let position = Math.min(range.end, Math.max(range.start, this.head.length));
-    const left = range.end - position;
-    let next = this.#fill(allocate(left), position, range.end);
-    let spare = allocate(left - CHUNK_BYTES);
+    let spare: Buffer | undefined;
+    const room = () => {
+      const bytes = Math.min(wantedBytes(), range.end - position);
+      return spare !== undefined && spare.length === Math.min(bytes, CHUNK_BYTES)
+        ? spare
+        : allocate(bytes);
+    };
+    let next = this.#fill(room(), position, range.end);
     try {
       if (range.start < position) await use(this.head.subarray(range.start, position));
+      // Whoever is slow from here on holds no more than it must.
+      this.head = NOTHING;
       while (position < range.end) {
         const chunk = await next;
         position += chunk.length;
-        next = this.#fill(spare, position, range.end);
+        next = this.#fill(room(), position, range.end);
         await use(chunk);
         spare = Buffer.from(chunk.buffer);
       }

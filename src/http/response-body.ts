@@ -16,6 +16,8 @@ export interface StallGuard {
   note(): void;
   /** Called when nothing more is written. */
   forget(): void;
+  /** How much to hand over next: little to a client that is slow to take it, in bytes. */
+  paceBytes(): number;
 }
 
 /** Makes the guard of one response, which cuts it off. */
@@ -62,6 +64,11 @@ export class ResponseBody implements Disposable {
       this.#writtenBytes += chunk.byteLength;
       this.#guard?.note();
     });
+  }
+
+  /** How much is best written next, in bytes; what is written is held until it has left. */
+  get paceBytes(): number {
+    return this.#guard?.paceBytes() ?? Number.POSITIVE_INFINITY;
   }
 
   /** Writes `chunk`, if any, as the last one. What it takes until it has left is not waited for. */

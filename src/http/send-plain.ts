@@ -70,7 +70,11 @@ async function sendRange(
     body.end(file.head.subarray(range.start, range.end));
     return;
   }
-  await file.forEachChunk(range, (chunk) => body.write(chunk));
+  await file.forEachChunk(
+    range,
+    (chunk) => body.write(chunk),
+    () => body.paceBytes,
+  );
   body.end();
 }
 
@@ -97,7 +101,11 @@ async function sendRanges(
   });
   for (const { range, text } of heads) {
     await body.write(text);
-    await file.forEachChunk(range, (chunk) => body.write(chunk));
+    await file.forEachChunk(
+      range,
+      (chunk) => body.write(chunk),
+      () => body.paceBytes,
+    );
   }
   body.end(tail);
 }

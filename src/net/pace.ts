@@ -1,0 +1,22 @@
+import type { ServerResponse } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
+import { Peer } from "./peer.ts";
+
+/** What is held for a peer that has stopped, twice: one piece is written, the next one read. */
+const LEAST_BYTES = 16 * 1024;
+/** More than that on its way is a sign that the peer does not keep up. */
+const BEHIND_BYTES = 1_536 * 1024;
+
+/**
+ * How much to hand to `response` next, in bytes. It grows with what the peer has taken so far, as
+ * all that is handed over is held until the peer's system has room for it.
+ */
+export function paceBytes(response: ServerResponse): number {
+  const { stream } = response as unknown as Http2ServerResponse;
+  const session = stream?.session;
+  const { socket } = response;
+  const peer =
+    session !== undefined ? Peer.ofSession(session) : socket ? Peer.ofSocket(socket) : undefined;
+  if (peer === undefined || peer.waitingBytes > BEHIND_BYTES) return LEAST_BYTES;
+  return Math.max(LEAST_BYTES, Math.floor(peer.takenBytes / 4));
+}

@@ -1,0 +1,73 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
+import { Binary } from "../helpers/binary.ts";
+import { NarrowSocket } from "../helpers/narrow-socket.ts";
+import { ask, filesPath } from "../helpers/requests.ts";
+
+const KIB = 1_024;
+const isLong = process.env["THAW_LONG"] === "1";
+const READERS = isLong ? 1_000 : 200;
+/** What each may cost, in bytes, beside what any burst of work leaves on the heap for a while. */
+const EACH_BYTES = 96 * KIB;
+const HEAP_BYTES = 32 * KIB * KIB;
+
+function residentBytes({ child }: Binary): number {
+  return Number(readFileSync(`/proc/${child.pid}/statm`, "latin1").split(" ")[1]) * 4 * KIB;
+}
+
+test(`${READERS} stalled readers cost little beside one that reads, and nothing after`, async () => {
+  const directory = mkdtempSync("/dev/shm/thaw-memory-");
+  const large = join(directory, "large");
+  writeFileSync(large, "");
+  truncateSync(large, 4096 * KIB * KIB);
+  await using agent = await Binary.serve(["--no-token", "--stall-timeout", "4s"]);
+  const port = Number(new URL(agent.url).port);
+  let bytes = 0;
+  const path = filesPath({ path: large });
+  const healthy = request(`${agent.url}${path}`, { agent: false });
+  healthy
+    .on("error", () => {})
+    .on("response", (response: IncomingMessage) => {
+      response.on("error", () => {}).on("data", (chunk: Buffer) => (bytes += chunk.length));
+    });
+  healthy.end();
+  await vi.waitFor(() => expect(bytes).toBeGreaterThan(64 * KIB * KIB), 10_000);
+  const before = residentBytes(agent);
+
+  const stalled = Array.from({ length: READERS }, () => {
+    const socket = new NarrowSocket(port, 4 * KIB);
+    socket.send(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+    return socket;
+  });
+  await vi.waitFor(() => expect(stalled.every((one) => one.hasUnread)).toBe(true), 30_000);
+  let highest = 0;
+  const sample = () => (highest = Math.max(highest, residentBytes(agent)));
+  await vi.waitFor(
+    () => {
+      sample();
+      expect(stalled.some((one) => one.isOpen)).toBe(false);
+    },
+    { timeout: 40_000, interval: 50 },
+  );
+  console.log(
+    "peak",
+    (highest - before) / 1048576,
+    "now",
+    (residentBytes(agent) - before) / 1048576,
+  );
+  for (const one of stalled) one[Symbol.dispose]();
+  const read = bytes;
+  await vi.waitFor(() => expect(bytes).toBeGreaterThan(read), 10_000);
+  healthy.destroy();
+  // What is garbage only is not held by anybody.
+  await ask("h1", agent.url, { method: "POST", path: "/collapse" });
+  await vi.waitFor(() => expect(residentBytes(agent)).toBeLessThan(before + HEAP_BYTES), 30_000);
+
+  const each = (highest - before) / READERS / KIB;
+  const left = (residentBytes(agent) - before) / KIB / KIB;
+  console.log(`${each.toFixed(1)} KiB for each stalled reader, ${left.toFixed(1)} MiB left after`);
+  rmSync(directory, { recursive: true });
+  expect(highest - before).toBeLessThan(READERS * EACH_BYTES + HEAP_BYTES);
+}, 120_000);
