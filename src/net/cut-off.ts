@@ -16,11 +16,10 @@ export function cutOff(response: ServerResponse, limitMs: number): void {
   }
   const { session } = stream;
   const peer = session === undefined ? undefined : Peer.ofSession(session);
+  const isStuck = peer !== undefined && peer.waitingBytes > 0 && peer.sinceTakenMs > 0.9 * limitMs;
   // One that is being closed in order waits for what is still to be sent, and hears no other word.
   if (stream.closed) stream.destroy();
   else stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   // Looked at from time to time only, so it may have been seen a little later than it was.
-  if (peer !== undefined && peer.waitingBytes > 0 && peer.sinceTakenMs > 0.9 * limitMs) {
-    peer.reset();
-  }
+  if (isStuck) peer?.reset();
 }

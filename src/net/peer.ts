@@ -61,7 +61,8 @@ export class Peer {
     this.#lookedAt = now;
     const { bytesWritten = 0, writeQueueSize = 0 } = this.#handle;
     const taken = bytesWritten - writeQueueSize - this.#unacknowledgedBytes;
-    if (taken !== this.#takenBytes) this.#movedAt = now;
+    // Where nothing waits, nothing stands still.
+    if (taken !== this.#takenBytes || this.waitingBytes === 0) this.#movedAt = now;
     this.#takenBytes = taken;
     return taken;
   }
