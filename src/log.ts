@@ -1,28 +1,50 @@
 import { type Logger, pino } from "pino";
+import { LineWriter } from "./lib/line-writer.ts";
 
 export type { Logger };
 
 /** What waits while the output is held; more than that and the oldest lines are dropped. */
 const HELD_LIMIT_BYTES = 1024 * 1024;
 
+/** For how long the last words of a process wait to be read, in ms. */
+const LAST_WORDS_MS = 500;
+
+const stderr = new LineWriter({ fd: 2, describeDropped });
+
 /**
- * The agent's log: JSON lines with `timestamp` in RFC 3339, written at once (no thread, no timer:
- * the agent must be able to come to rest). `level` default `info`; `silent` writes nothing.
+ * The agent's log: JSON lines with `timestamp` in RFC 3339, written to stderr at once (no thread, and
+ * a timer only while nobody reads them: the agent must be able to come to rest). Whoever does not read
+ * them never holds up the agent. `level` default `info`; `silent` writes nothing.
  */
 export function createLog(level: "debug" | "info" | "warn" | "error" | "silent"): Logger {
-  const stderr = pino.destination({ fd: 2, sync: true });
-  // A log that cannot be written, to a full disk or a terminal that is gone, ends nothing.
-  stderr.on("error", () => {});
   return pino(
     {
       level,
       base: null,
       messageKey: "message",
-      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      timestamp: () => `,"timestamp":"${now()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    new LogOutput((line) => stderr.write(line)),
+    new LogOutput(
+      (line) => stderr.write(line),
+      () => stderr.awake,
+    ),
   );
+}
+
+/** Writes `text` to stderr after all that waits there, and waits for up to 500 ms until it is taken. */
+export function writeLastWords(text = ""): void {
+  stderr.write(text);
+  stderr.flushFor(LAST_WORDS_MS);
+}
+
+function describeDropped(count: number): string {
+  const message = "lines of this log were dropped, as nobody has read them";
+  return `${JSON.stringify({ level: "warn", timestamp: now(), dropped: count, message })}\n`;
+}
+
+function now(): string {
+  return new Date().toISOString();
 }
 
 /** Where the lines of `log` go; `undefined` for a log that `createLog` has not made. */
@@ -34,12 +56,20 @@ export function outputOf(log: Logger): LogOutput | undefined {
 /** Hands lines on, or keeps them while writing one might never return. */
 export class LogOutput {
   readonly #write: (line: string) => void;
+  readonly #awake: () => string | undefined;
   #copy: ((line: string) => void) | undefined;
   #held: string[] | undefined;
   #heldBytes = 0;
 
-  constructor(write: (line: string) => void) {
+  /** `awake`: what wakes the agent because of lines that were written, in words. */
+  constructor(write: (line: string) => void, awake: () => string | undefined = () => undefined) {
     this.#write = write;
+    this.#awake = awake;
+  }
+
+  /** What wakes the agent, in words; `undefined` while nothing does. */
+  get awake(): string | undefined {
+    return this.#awake();
   }
 
   /** Takes one line; pino calls it. */

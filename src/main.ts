@@ -6,7 +6,7 @@ import { runAgent, StartError } from "./cli/run-agent.ts";
 import { parseThaw } from "./cli/thaw.ts";
 import { UsageError } from "./cli/usage-error.ts";
 import { VARIABLES } from "./config.ts";
-import { createLog, type Logger } from "./log.ts";
+import { createLog, type Logger, writeLastWords } from "./log.ts";
 
 /** One binary: the name it is called by says which command line it reads. */
 async function main(calledAs: string, argv: readonly string[]): Promise<void> {
@@ -26,6 +26,7 @@ async function main(calledAs: string, argv: readonly string[]): Promise<void> {
     const log = createLog(command.config.logLevel);
     // Who started the agent may have had other ideas; what the agent makes is for all to read.
     process.umask(0o022);
+    process.once("exit", () => writeLastWords());
     await runAgent(command.config, log);
     liveOn(log);
   } catch (reason) {
@@ -57,7 +58,7 @@ function liveOn(log: Logger): void {
 }
 
 function fail(exitCode: number, message: string, advice = ""): never {
-  process.stderr.write(`${message}\n${advice}`);
+  writeLastWords(`${message}\n${advice}`);
   process.exit(exitCode);
 }
 

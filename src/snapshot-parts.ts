@@ -1,7 +1,7 @@
 import type { AgentConfig } from "./config.ts";
 import { adjustClock } from "./init/clock-rule.ts";
 import { Gauge } from "./lib/gauge.ts";
-import type { Logger } from "./log.ts";
+import { type Logger, outputOf } from "./log.ts";
 import type { StallWatch } from "./net/progress.ts";
 import type { Server } from "./net/server.ts";
 import { Forwarder } from "./ports/forwarder.ts";
@@ -66,7 +66,7 @@ export function createSnapshots({
     },
     adjustClock: (hostNs) => (config.setsClock ? adjustClock(systemClock, hostNs, log) : undefined),
     addEntropy,
-    awake: () => [server, stalls, signs, ports].flatMap((part) => part?.awake ?? []),
+    awake: () => [server, stalls, signs, ports, outputOf(log)].flatMap((part) => part?.awake ?? []),
     heals: config.heals,
     log,
   });
