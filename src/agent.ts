@@ -208,6 +208,7 @@ function createProcesses(
     spawnHelper: config.spawnHelper,
     cgroupProcs: (kind) => cgroups.procsFile(kind),
     oomKills: (kind) => cgroups.oomKills(kind),
+    killPens: () => cgroups.killPens(),
     softFileLimit: config.softFileLimit,
     windowWatch,
   });

@@ -1069,7 +1069,8 @@ export declare type SendSignalRequest = Message<"process.SendSignalRequest"> & {
   /**
    * Reaches the process and all that it has started, wherever that has moved to: what carries its
    * mark, its session, its group, and the descendants of these. Also for 30 s after the process
-   * itself has ended.
+   * itself has ended. Where the agent has cgroups, SIGKILL stops them all before it kills them, so
+   * that also those die who start others and end faster than the list of all programs is read.
    *
    * @generated from field: bool scope = 1001;
    */

@@ -5,6 +5,8 @@ import { type Program, programs, readProgram, visitInSlices } from "../system/pr
 export interface Reach {
   /** Who of them is there now, zombies left out. */
   members(): Promise<Program[]>;
+  /** Whether `pid` is one of them now. */
+  has(pid: number): boolean;
 }
 
 /** What is known of a process whose scope is asked for. */
@@ -28,6 +30,10 @@ export class OneProcess implements Reach {
     const program = this.#leader.hasExited ? undefined : readProgram(this.#leader.pid);
     return Promise.resolve(program === undefined || program.isZombie ? [] : [program]);
   }
+
+  has(pid: number): boolean {
+    return !this.#leader.hasExited && pid === this.#leader.pid;
+  }
 }
 
 /**
@@ -48,12 +54,27 @@ export class Scope implements Reach {
       const program = pid === process.pid ? undefined : readProgram(pid);
       if (program === undefined) return true;
       all.set(pid, program);
-      if (hasMark(pid, this.#leader.mark) || this.#isLedBy(program)) marked.add(pid);
+      if (this.#isRoot(program)) marked.add(pid);
       return true;
     });
     return [...all.values()].filter(
       (program) => !program.isZombie && descends(program, marked, all),
     );
+  }
+
+  has(pid: number): boolean {
+    const seen = new Set([process.pid]);
+    for (let one = readProgram(pid); one !== undefined; one = readProgram(one.parent)) {
+      if (seen.has(one.pid)) return false;
+      if (this.#isRoot(one)) return true;
+      seen.add(one.pid);
+    }
+    return false;
+  }
+
+  /** Whether it belongs to the scope by itself, whatever it descends from. */
+  #isRoot(program: Program): boolean {
+    return hasMark(program.pid, this.#leader.mark) || this.#isLedBy(program);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { AgentError } from "../errors.ts";
+import type { KillPen } from "../system/kill-pen.ts";
 import { newMark } from "../system/mark.ts";
 import type { EndFacts, Exit, ProcessEnd } from "./exit.ts";
 import { GuestProcess, type ProcessDescriptors } from "./guest-process.ts";
@@ -31,6 +32,8 @@ export interface RegistryOptions {
   cgroupProcs: (kind: "user" | "ptys") => string | undefined;
   /** How often the kernel has killed in that group for want of memory, if that is known. */
   oomKills: (kind: "user" | "ptys") => number | undefined;
+  /** Makes what those are gathered in that are killed with their scope. */
+  killPens: () => readonly KillPen[];
   /** The soft limit of open files for programs; `undefined` leaves the agent's own. */
   softFileLimit?: number | undefined;
   /** Finds out that a viewer keeps its window closed for the stall time. */
@@ -42,6 +45,7 @@ export class ProcessRegistry {
   readonly #spawner: Spawner;
   readonly #cgroupProcs: RegistryOptions["cgroupProcs"];
   readonly #oomKills: RegistryOptions["oomKills"];
+  readonly #killPens: RegistryOptions["killPens"];
   readonly #reaper = new Reaper();
   readonly #retention = new Retention();
   /** Not by pid: the pid of a program that left its pipes to others is free for a new one. */
@@ -61,6 +65,7 @@ export class ProcessRegistry {
     this.#spawner = new Spawner(options.spawnHelper, options.softFileLimit);
     this.#cgroupProcs = options.cgroupProcs;
     this.#oomKills = options.oomKills;
+    this.#killPens = options.killPens;
     this.#windows = new ViewWindows(options.windowWatch);
   }
 
@@ -107,9 +112,10 @@ export class ProcessRegistry {
    */
   async signalAll(
     selector: Selector,
-    order: Order & { isScope: boolean },
+    asked: Order & { isScope: boolean },
     abort: AbortSignal,
   ): Promise<Outcome> {
+    const order = asked.isScope ? { ...asked, pens: this.#killPens } : asked;
     const live = this.#find(selector);
     if (live !== undefined) return await live.signalAll(order, abort);
     const ended = this.#retention.find(selector);

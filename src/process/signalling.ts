@@ -1,7 +1,9 @@
 import { sleep } from "../lib/sleep.ts";
 import type { Holder } from "../system/holders.ts";
+import type { KillPen } from "../system/kill-pen.ts";
 import { commandOf, type Program, signalProgram } from "../system/programs.ts";
 import type { Reach } from "./reach.ts";
+import { killRoundedUp } from "./round-up.ts";
 
 /** The number of SIGKILL. */
 export const SIGKILL = 9;
@@ -20,6 +22,8 @@ export interface Order {
   signal: number;
   /** Present: after so many ms SIGKILL follows to those that are left. */
   graceMs: number | undefined;
+  /** Makes what those are gathered in that are killed; none: they are signalled where they are. */
+  pens?: () => readonly KillPen[];
 }
 
 /** What became of it. */
@@ -35,18 +39,36 @@ export interface Outcome {
  */
 export async function signalAll(reach: Reach, order: Order, abort: AbortSignal): Promise<Outcome> {
   const reached = new Set<string>();
-  await strike(reach, order.signal, reached);
-  if (order.graceMs !== undefined && order.signal !== SIGKILL) {
-    const left = await waitUntilGone(reach, order.graceMs, abort);
-    if (left.length === 0) return { signalled: reached.size, survivors: [] };
-    return await killAll(reach, reached, abort);
+  if (order.signal !== SIGKILL) {
+    await strike(reach, order.signal, reached);
+    if (order.graceMs === undefined) return outcomeOf(reached, await reach.members());
+    await waitUntilGone(reach, order.graceMs, abort);
   }
-  if (order.signal === SIGKILL) return await killAll(reach, reached, abort);
-  return outcomeOf(reached, await reach.members());
+  // Also when nobody was seen: they may come and go faster than they are looked for.
+  const pens = order.pens?.() ?? [];
+  try {
+    if (pens.length === 0) await strike(reach, SIGKILL, reached);
+    else await roundUp(reach, pens, reached);
+    return await killRest(reach, reached, abort);
+  } finally {
+    await Promise.all(pens.map((pen) => pen[Symbol.asyncDispose]()));
+  }
+}
+
+async function roundUp(
+  reach: Reach,
+  pens: readonly KillPen[],
+  reached: Set<string>,
+): Promise<void> {
+  try {
+    for (const killed of await killRoundedUp(reach, pens)) reached.add(nameOf(killed));
+  } catch {
+    // Somebody has removed a pen. Those who are still there are signalled where they are.
+  }
 }
 
 /** Whoever is not gone is killed again: it was started by one that was about to die. */
-async function killAll(reach: Reach, reached: Set<string>, abort: AbortSignal): Promise<Outcome> {
+async function killRest(reach: Reach, reached: Set<string>, abort: AbortSignal): Promise<Outcome> {
   const left = await waitUntilGone(reach, KILL_SETTLE_MS, abort, (members) => {
     for (const member of members) send(member, SIGKILL, reached);
   });

@@ -1,6 +1,15 @@
-import { accessSync, constants, existsSync, mkdirSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { oomKills, thawGroup } from "./cgroup-state.ts";
+import { KillPen, PEN_PREFIX, removePen } from "./kill-pen.ts";
 import { totalMemory } from "./metrics.ts";
 
 /** What `statfs` says of a cgroup v2 hierarchy. */
@@ -97,6 +106,22 @@ export class Cgroups {
     return this.#countsOom.has(kind) ? oomKills(join(this.root, kind)) : undefined;
   }
 
+  /**
+   * A pen in each group of what clients start; none where there are no groups. The caller disposes
+   * of them.
+   */
+  killPens(): KillPen[] {
+    const parents = (["user", "ptys"] as const).filter((kind) => this.#available.has(kind));
+    return parents.flatMap((kind) => {
+      try {
+        return [new KillPen(join(this.root, kind))];
+      } catch (error) {
+        this.#log.warn({ err: error, group: kind }, "no cgroup to kill in");
+        return [];
+      }
+    });
+  }
+
   /** Whether there are groups at all. */
   get isAvailable(): boolean {
     return this.#available.size > 0;
@@ -115,9 +140,17 @@ export class Cgroups {
       }
     }
     thawGroup(directory);
+    removePens(directory);
     accessSync(join(directory, "cgroup.procs"), constants.W_OK);
     this.#available.add(kind);
     if (oomKills(directory) !== undefined) this.#countsOom.add(kind);
+  }
+}
+
+/** Removes the pens that an agent which died has left; who is in them goes on in `parent`. */
+function removePens(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    if (name.startsWith(PEN_PREFIX)) void removePen(join(parent, name), parent);
   }
 }
 

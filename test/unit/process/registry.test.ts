@@ -30,6 +30,7 @@ function registry(helper = spawnHelper): ProcessRegistry {
     spawnHelper: helper,
     cgroupProcs: () => undefined,
     oomKills: () => undefined,
+    killPens: () => [],
     windowWatch: { note: () => {}, forget: () => {} },
   });
   registries.push(made);
