@@ -161,7 +161,7 @@ describe.for(PROTOCOLS)("buf curl over %s", (protocol) => {
     await vi.waitFor(async () => {
       const { stdout } = await buf({ method: "process.Process/List", flags });
       expect(stdout).toContain('"tag": "reader"');
-    });
+    }, 15_000);
     const stdin = (text: string) => ({
       data: { input: { stdin: Buffer.from(text).toString("base64") } },
     });

@@ -121,7 +121,7 @@ describe("a command of the e2b package", () => {
         onStderr: (chunk) => void errors.push(chunk),
       },
     );
-    await vi.waitFor(() => expect(chunks.join("")).toBe("price: "));
+    await vi.waitFor(() => expect(chunks.join("")).toBe("price: "), 15_000);
     await handle.sendStdin("\n");
     const result = await handle.wait();
 
@@ -161,7 +161,7 @@ describe("a command in the background", () => {
       background: true,
     });
 
-    await vi.waitFor(() => expect(handle.stdout).toBe("over\n"));
+    await vi.waitFor(() => expect(handle.stdout).toBe("over\n"), 15_000);
     await expect(handle.sendStdin("text")).rejects.toThrow("stdin not enabled or closed");
     await handle.kill();
   });
@@ -205,7 +205,7 @@ describe("a command in the background", () => {
       background: true,
       stdin: true,
     });
-    await vi.waitFor(() => expect(handle.stdout).toBe("before\n"));
+    await vi.waitFor(() => expect(handle.stdout).toBe("before\n"), 15_000);
 
     const second = await sandbox.commands.connect(handle.pid);
     await second.sendStdin("\n");
@@ -253,7 +253,7 @@ describe("a command with a time limit", () => {
     });
 
     await expect(handle.wait()).rejects.toThrow(TimeoutError);
-    await vi.waitFor(() => expect(existsSync(`/proc/${handle.pid}`)).toBe(false));
+    await vi.waitFor(() => expect(existsSync(`/proc/${handle.pid}`)).toBe(false), 15_000);
     await expect(sandbox.commands.list()).resolves.toEqual([]);
   });
 

@@ -94,7 +94,10 @@ describe("a terminal of the e2b package", () => {
     await sandbox.pty.sendInput(second.pid, Buffer.from("echo $((1 + 1))-both\n"));
 
     await shows("2-both\r\n");
-    await vi.waitFor(() => expect(Buffer.concat(chunks).toString()).toContain("2-both\r\n"));
+    await vi.waitFor(
+      () => expect(Buffer.concat(chunks).toString()).toContain("2-both\r\n"),
+      15_000,
+    );
     await expect(sandbox.pty.kill(handle.pid)).resolves.toBe(true);
     await expect(second.wait()).rejects.toMatchObject({ exitCode: -1, error: "signal: killed" });
   });
@@ -129,7 +132,7 @@ describe("a terminal of the e2b package", () => {
     const { handle } = await terminal(sandbox, { timeoutMs: 500 });
 
     await expect(handle.wait()).rejects.toThrow(TimeoutError);
-    await vi.waitFor(() => expect(existsSync(`/proc/${handle.pid}`)).toBe(false));
+    await vi.waitFor(() => expect(existsSync(`/proc/${handle.pid}`)).toBe(false), 15_000);
   });
 
   test("that has ended takes no input, no size and no signal", async ({ sandbox }) => {

@@ -37,7 +37,7 @@ const test = base.extend<{ watched: Watched }>({
         const shows = (...expected: string[]) =>
           vi.waitFor(() => {
             expect(events.map(({ type, name }) => `${type} ${name}`)).toEqual(expected);
-          });
+          }, 15_000);
         return { events, shows, stop: () => handle.stop() };
       },
     });
@@ -107,7 +107,7 @@ describe("a watch of the e2b package", () => {
       expect(recording.events.map(({ type, name }) => `${type} ${name}`)).toEqual(
         expect.arrayContaining(["create a", "create a/b", "create a/b/c", "create a/b/c/file"]),
       );
-    });
+    }, 15_000);
     await recording.stop();
   });
 
@@ -145,7 +145,7 @@ describe("a watch of the e2b package", () => {
     const other = await watch();
 
     await recording.stop();
-    await vi.waitFor(() => expect(onExit).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(onExit).toHaveBeenCalledOnce(), 15_000);
     writeFileSync(at("file"), "");
 
     await other.shows("create file");
@@ -158,7 +158,7 @@ describe("a watch of the e2b package", () => {
 
     await watch({ timeoutMs: 300, onExit });
 
-    await vi.waitFor(() => expect(onExit).toHaveBeenCalledOnce());
+    await vi.waitFor(() => expect(onExit).toHaveBeenCalledOnce(), 15_000);
     expect(onExit.mock.calls[0]?.[0]?.name).toBe("TimeoutError");
   });
 

@@ -110,7 +110,7 @@ describe.for(PROXIES)("behind %s over HTTP/%s", ([name, httpVersion]) => {
     expect(await guest.process.list()).toEqual([]);
     await proxy.restart();
 
-    await vi.waitFor(async () => expect(await guest.process.list()).toEqual([]));
+    await vi.waitFor(async () => expect(await guest.process.list()).toEqual([]), 15_000);
     expect(await guest.version()).toMatch(/^\d/);
   });
 });

@@ -66,8 +66,9 @@ export class CgroupRoot implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const groups = groupsBelow(this.path);
     for (const group of groups) writeFileSync(join(group, "cgroup.freeze"), "0");
-    const ends = this.#children.map((child) => once(child, "exit"));
-    for (const child of this.#children) child.kill("SIGKILL");
+    const live = this.#children.filter((child) => child.signalCode === null);
+    const ends = live.map((child) => once(child, "exit"));
+    for (const child of live) child.kill("SIGKILL");
     await Promise.all(ends);
     for (const group of groups) await removeGroup(group);
   }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
-import { expect, vi } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import { Signal } from "../../gen/process/process_pb.js";
 import { describeTransports, type TestAgent, test } from "../helpers/agent.ts";
 import { type Followed, running, shell, text } from "../helpers/process.ts";
@@ -75,6 +75,36 @@ describeTransports("a signal to the scope", (transport) => {
 
     expect(survivors).toEqual([]);
     expect(pids().filter(lives)).toEqual([]);
+  });
+
+  test("reaches it up to 30 s after that, and says that there is nothing later", async ({
+    agent,
+  }) => {
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "performance"],
+      shouldAdvanceTime: true,
+    });
+    try {
+      const script = `exec >/dev/null 2>&1; ${DAEMONS} exit 0`;
+      const [late, soon] = [await tree(agent, script, 4), await tree(agent, script, 8)];
+      const all = soon.pids();
+      onTestFinished(() => all.filter(lives).forEach((pid) => process.kill(pid, "SIGKILL")));
+      await Promise.all([soon.run.rest(), late.run.rest()]);
+
+      await vi.advanceTimersByTimeAsync(28_000);
+      const { survivors } = await send(agent, soon.run, { signal: Signal.SIGKILL });
+      const [left, gone] = [all.slice(0, 4), all.slice(4)];
+      await vi.advanceTimersByTimeAsync(3_000);
+
+      expect(survivors).toEqual([]);
+      expect(gone.filter(lives)).toEqual([]);
+      await expect(send(agent, late.run, { signal: Signal.SIGKILL })).rejects.toMatchObject({
+        code: Code.NotFound,
+      });
+      expect(left.filter(lives)).toEqual(left);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("kills after the grace time what does not heed it", async ({ agent }) => {
