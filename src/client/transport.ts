@@ -29,8 +29,8 @@ interface Connections {
   drop(): void;
   /** Closes those whose peer does not answer at once. */
   doubt(): void;
-  /** Closes all but the latest, which has just brought an answer. */
-  keepLatest(): void;
+  /** Closes what leads to a life before this one. `isAnswering`: one has just brought an answer. */
+  leaveOld(isAnswering: boolean): void;
 }
 
 /** How often the peer of an open stream is asked whether it is there, and what it may take, in ms. */
@@ -81,8 +81,7 @@ export class Transports {
     this.#generation = generation;
     if (before === undefined || before === generation) return;
     for (const connections of this.#connections) {
-      if (connections === answering) connections.keepLatest();
-      else connections.drop();
+      connections.leaveOld(connections === answering);
     }
     this.#onRestored();
   }
@@ -107,8 +106,9 @@ function overHttp2(url: string, options: CallOptions): Connections & { transport
     doubt: () => {
       for (const session of sessions) verify(session);
     },
-    keepLatest: () => {
-      for (const session of [...sessions].slice(0, -1)) session.destroy();
+    // One that answers belongs to the life that goes on: it may have been opened a moment ago.
+    leaveOld: () => {
+      for (const session of sessions) verify(session);
     },
   };
 }
@@ -122,7 +122,7 @@ function overHttp1(url: string, options: CallOptions): Connections & { transport
     drop: () => agent.destroy(),
     // A call has its connection for itself, and closes it when it is given up.
     doubt: () => closeIdleSockets(agent),
-    keepLatest: () => closeIdleSockets(agent),
+    leaveOld: (isAnswering) => (isAnswering ? closeIdleSockets(agent) : agent.destroy()),
   };
 }
 

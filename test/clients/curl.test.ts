@@ -114,7 +114,6 @@ describe.for(VERSIONS)("curl %s", ([flag, version]) => {
     "/health/",
     "/process.Process/Nothing",
     "/process.Process",
-    "/",
     "/files/../health",
     "//health",
   ])("finds nothing at %s", async (path, { agent }) => {

@@ -118,6 +118,7 @@ test("reflection knows every service, and every file that it needs", async ({ ag
       "filesystem.Filesystem",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
+      "ports.Ports",
       "process.Process",
       "snapshot.Snapshot",
     ]);
