@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { userInfo } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Filesystem } from "../gen/filesystem/filesystem_pb.js";
@@ -16,6 +15,7 @@ import { LogExport } from "./init/log-export.ts";
 import { Settings } from "./init/settings.ts";
 import type { Gauge } from "./lib/gauge.ts";
 import { type Logger, outputOf } from "./log.ts";
+import { MAX_CONNECTIONS } from "./net/capacity.ts";
 import { paceBytes } from "./net/pace.ts";
 import { StallWatch } from "./net/progress.ts";
 import { Server } from "./net/server.ts";
@@ -23,6 +23,7 @@ import { watchResponse } from "./net/watch-response.ts";
 import { ProcessRegistry } from "./process/registry.ts";
 import { Admission } from "./rpc/admission.ts";
 import { serveConnect } from "./rpc/connect.ts";
+import { isControlCall } from "./rpc/control-calls.ts";
 import { ProcessStream } from "./rpc/process-stream.ts";
 import { Router } from "./rpc/router.ts";
 import { type FilesystemParts, filesystemService } from "./services/filesystem.ts";
@@ -36,6 +37,7 @@ import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
 import { FileSystemFreeze } from "./system/file-system-freeze.ts";
 import { Metrics } from "./system/metrics.ts";
+import { openFileLimit } from "./system/open-file-limit.ts";
 import { Users } from "./system/users.ts";
 import { WorkloadFreezer } from "./system/workload-freezer.ts";
 
@@ -67,7 +69,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const processes = createProcesses(config, control.cgroups, stalls);
   const { searchPath, spillDir: spillDirectory } = config;
   const processParts = { processes, settings, searchPath, spillDirectory };
-  const server = createServer(config, log, (request, response) => router.handle(request, response));
+  const server = createServer(config, log, () => router);
   const snapshots = createSnapshots({ config, server, processes, stalls, log });
   const filesystem = createFilesystem(users, snapshots.uploads);
   const guardHost = config.persona === "thaw" ? config.host : undefined;
@@ -118,13 +120,24 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   };
 }
 
-function createServer(
-  config: AgentConfig,
-  log: Logger,
-  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-): Server {
+function createServer(config: AgentConfig, log: Logger, router: () => Router): Server {
   const { host, port, tls, sniffTimeoutMs } = config;
-  return new Server({ host, port, tls, sniffTimeoutMs, log, onRequest });
+  // Each takes a descriptor, and what it asks for takes some too.
+  const most = Math.min(MAX_CONNECTIONS, Math.floor(openFileLimit() / 2));
+  const maxConnections = config.maxConnections ?? most;
+  return new Server({
+    host,
+    port,
+    tls,
+    sniffTimeoutMs,
+    maxConnections,
+    log,
+    onRequest: (request, response) => router().handle(request, response),
+    crowd: {
+      isControl: isControlCall,
+      refuse: (request, response) => router().turnAway(request, response),
+    },
+  });
 }
 
 function guardWith(stalls: StallWatch): GuardResponse {

@@ -58,6 +58,11 @@ export interface AgentConfig {
    * in ms. Default 420,000; `stallTimeoutMs` when that is not its default.
    */
   largeWindowStallMs: number | undefined;
+  /**
+   * How many connections there may be, beside a reserve of 32 for control calls. Default 16,384, or
+   * half of the open files that the agent may have when that is less.
+   */
+  maxConnections: number | undefined;
   /** The metadata service. Default http://169.254.169.254. */
   metadataUrl: string;
   /** The directory for the files of the contract. Default /run/e2b or /run/wrenn. */
@@ -125,6 +130,7 @@ export function defaultConfig(persona: "thaw" | "envd", dialect: Dialect = "e2b"
     noCgroups: false,
     stallTimeoutMs: STALL_TIMEOUT_MS,
     largeWindowStallMs: undefined,
+    maxConnections: undefined,
     metadataUrl: "http://169.254.169.254",
     runDir: dialect === "wrenn" ? "/run/wrenn" : "/run/e2b",
     spillDir: "/var/tmp",

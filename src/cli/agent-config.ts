@@ -6,6 +6,7 @@ import {
   toAbsolutePath,
   toAddress,
   toChoice,
+  toCount,
   toDurationMs,
   toHttpUrl,
   toPort,
@@ -38,6 +39,7 @@ export function toAgentConfig(persona: AgentConfig["persona"], values: FlagValue
     stallTimeoutMs: stallTimeoutMs ?? config.stallTimeoutMs,
     // Who says a time means it, whatever a peer may hide behind its window.
     largeWindowStallMs: given("stall-patience", toDurationMs) ?? stallTimeoutMs,
+    maxConnections: given("max-connections", toCount),
     metadataUrl: metadataUrl ?? config.metadataUrl,
     initialCommand: given("cmd", (_, value) => value) || undefined,
     logLevel:

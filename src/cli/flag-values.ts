@@ -2,6 +2,7 @@ import { isIPv6 } from "node:net";
 import { UsageError } from "./usage-error.ts";
 
 const LAST_PORT = 65_535;
+const MOST = 1_000_000;
 
 const UNITS_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 /** Well below what Node's timers can wait. */
@@ -17,6 +18,13 @@ export function toPort(flag: string, value: string): number {
   const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
   if (!(port <= LAST_PORT)) throw badValue(flag, value, "a port from 0 to 65535");
   return port;
+}
+
+/** A whole number from 1 to a million. */
+export function toCount(flag: string, value: string): number {
+  const count = /^\d{1,7}$/.test(value) ? Number(value) : 0;
+  if (count >= 1 && count <= MOST) return count;
+  throw badValue(flag, value, "a whole number from 1 to 1000000");
 }
 
 /** A duration in ms from a number and its unit, as in `10s`, `1.5s`, `500ms`, `2m`, `1h`. */

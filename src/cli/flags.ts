@@ -32,6 +32,12 @@ const SHARED: readonly Flag[] = [
     value: "TIME",
     help: "the same behind large windows (7m)",
   },
+  {
+    name: "max-connections",
+    kind: "text",
+    value: "COUNT",
+    help: "connections at most (16384, or half of ulimit -n)",
+  },
   { name: "no-heal", kind: "bool", help: "leave what a restore breaks as it is, to see it" },
   {
     name: "log-level",

@@ -45,13 +45,15 @@ export class HttpError extends Error {
   }
 }
 
+const RPC_CODES: Record<number, string> = { 401: "unauthenticated", 503: "unavailable" };
+
 /** The headers and the body that `error` is answered with. */
 export function errorReply(error: HttpError): { headers: OutgoingHttpHeaders; body: string } {
   const headers: OutgoingHttpHeaders = {};
   let body = "";
   if (error.form !== "empty") {
     const { form, message } = error;
-    const rpcCode = error.status === 401 ? "unauthenticated" : "invalid_argument";
+    const rpcCode = RPC_CODES[error.status] ?? "invalid_argument";
     const code = form === "rpc" ? rpcCode : error.status;
     body = `${form === "text" ? message : JSON.stringify({ code, message })}\n`;
     headers["Content-Type"] =

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { nextTurn } from "../lib/turns.ts";
 import {
   descriptorOf,
   disconnect,
@@ -58,6 +59,10 @@ export class Connection {
   isLeaving = false;
   /** Finishes what is in flight, takes nothing more, then closes. Set by who speaks the protocol. */
   onRetire: () => void = () => this.#retireUnheard();
+  /** There is no room for it: it is served control calls only. */
+  isReserved = false;
+  /** Called when it has shown what it speaks, and when it becomes busy, or idle. */
+  onTurn: () => void = () => {};
   /** Asks the peer by the protocol itself; absent where that knows no such question. */
   ping: ((onAnswer: () => void) => void) | undefined;
   #openRequests = 0;
@@ -84,11 +89,19 @@ export class Connection {
   /** A request has come. The returned function says that it has been answered. */
   begin(): () => void {
     this.#openRequests += 1;
+    if (this.#openRequests === 1) this.onTurn();
     if (this.isLeaving) this.retire();
     return () => {
       this.#openRequests -= 1;
       this.#hasAnswered = true;
+      if (this.#openRequests === 0) this.onTurn();
     };
+  }
+
+  /** It has shown what it speaks. */
+  speaks(protocol: "http1" | "h2"): void {
+    this.protocol = protocol;
+    this.onTurn();
   }
 
   /** Finishes what is in flight, takes nothing more, then closes. */
@@ -106,6 +119,16 @@ export class Connection {
   /** Whether bytes of the client wait to be looked at. */
   get hasUnread(): boolean {
     return this.#fd !== undefined && hasUnread(this.#fd);
+  }
+
+  /** Closes an idle connection, in order as far as that needs no patience. */
+  dismiss(): void {
+    if (this.protocol === "sniffing") {
+      this.reset();
+      return;
+    }
+    this.retire();
+    void nextTurn().then(() => this.destroy());
   }
 
   /** Closes now. */

@@ -4,14 +4,16 @@ import type { Socket } from "node:net";
 import tls from "node:tls";
 import type { Logger } from "../log.ts";
 import { randomBytes } from "../system/random.ts";
+import { Capacity, type Crowd, MAX_CONNECTIONS } from "./capacity.ts";
 import { onClientError } from "./client-error.ts";
 import type { Connection } from "./connection.ts";
+import { awaitProtocol } from "./first-bytes.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
 import { HTTP2_OPTIONS, SESSION_WINDOW_BYTES } from "./http2-options.ts";
 import { Peer } from "./peer.ts";
 import { boundSession, pingSession } from "./session-bounds.ts";
 import { guardSession } from "./session-guard.ts";
-import { type Protocol, sniff } from "./sniff.ts";
+import type { Protocol } from "./sniff.ts";
 import { Tracker } from "./tracker.ts";
 import { VANISHED_LOOK_MS } from "./vanished.ts";
 
@@ -25,9 +27,13 @@ export interface ServerOptions {
   sniffTimeoutMs?: number | undefined;
   /** How long a connection is kept on which nothing is asked, in ms. Default 640,000. */
   idleTimeoutMs?: number | undefined;
+  /** How many connections there may be, without a reserve of 32. Default 16,384. */
+  maxConnections?: number | undefined;
   log: Logger;
   /** Answers a request. HTTP/2 requests come through Node's compatibility layer. */
   onRequest: (request: IncomingMessage, response: ServerResponse) => void;
+  /** What is done when all connections are taken. Without it, whoever gets in is served. */
+  crowd?: Crowd | undefined;
 }
 
 const SNIFF_TIMEOUT_MS = 10_000;
@@ -51,6 +57,7 @@ export class Server {
   /** Called when the first connection opens, and with `false` when the last has closed. */
   onOccupied: (isOccupied: boolean) => void = () => {};
   readonly #options: ServerOptions;
+  readonly #capacity: Capacity;
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
   readonly #tls: tls.Server | undefined;
@@ -66,6 +73,8 @@ export class Server {
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    const { maxConnections: most = MAX_CONNECTIONS, log } = options;
+    this.#capacity = new Capacity({ most, log });
     this.#http1 = http.createServer({
       requestTimeout: 0,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -181,37 +190,20 @@ export class Server {
   }
 
   #accept(socket: Socket): void {
-    const connection = this.tracker.add(socket);
     socket.on("error", () => {});
+    if (!this.#capacity.admits(socket)) return;
+    const connection = this.tracker.add(socket);
+    this.#capacity.add(connection);
     const refuse = (why: string) => this.#refuse(connection, why);
-    const timer = setTimeout(() => refuse("it did not show what it speaks"), this.#sniffTimeoutMs);
-    let head = Buffer.alloc(0);
-    const look = () => {
-      const more = socket.read() as Buffer | null;
-      if (more !== null) head = Buffer.concat([head, more]);
-      const protocol = sniff(head);
-      if (protocol === undefined) return;
-      settle();
-      if (protocol === "unknown") refuse("it speaks neither HTTP nor TLS");
-      else if (protocol === "tls" && this.#tls === undefined) refuse("TLS needs a certificate");
-      else {
-        socket.unshift(head);
-        this.#hand(connection, socket, protocol);
-      }
-    };
-    const gone = () => {
-      settle();
-      socket.destroy();
-    };
-    const settle = () => {
-      clearTimeout(timer);
-      socket.off("readable", look);
-      socket.off("end", gone);
-      socket.off("close", settle);
-    };
-    socket.on("readable", look);
-    socket.once("end", gone);
-    socket.once("close", settle);
+    awaitProtocol(socket, {
+      timeoutMs: this.#sniffTimeoutMs,
+      onProtocol: (protocol) => {
+        if (protocol === "unknown") refuse("it speaks neither HTTP nor TLS");
+        else if (protocol === "tls" && this.#tls === undefined) refuse("TLS needs a certificate");
+        else this.#hand(connection, socket, protocol);
+      },
+      onSilence: () => refuse("it did not show what it speaks"),
+    });
   }
 
   get #sniffTimeoutMs(): number {
@@ -236,7 +228,7 @@ export class Server {
       this.#tls?.emit("connection", socket);
       return;
     }
-    connection.protocol = protocol === "h2" ? "h2" : "http1";
+    connection.speaks(protocol === "h2" ? "h2" : "http1");
     if (protocol === "h2") {
       socket.allowHalfOpen = false;
       this.#opening = connection;
@@ -284,10 +276,14 @@ export class Server {
     const done = connection?.begin();
     request.on("error", () => {});
     response.on("error", () => {});
-    response.once("close", () => {
-      done?.();
-    });
-    this.#options.onRequest(request, response);
+    if (done !== undefined) response.once("close", done);
+    const { onRequest, crowd } = this.#options;
+    const isReserved = connection?.isReserved === true && crowd?.isControl(request) === false;
+    if (!isReserved || this.#capacity.unreserve(connection)) onRequest(request, response);
+    else {
+      connection.retire();
+      crowd?.refuse(request, response);
+    }
   }
 }
 

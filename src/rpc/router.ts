@@ -67,6 +67,14 @@ export class Router {
     }
   };
 
+  /** Refuses `request` because all connections are taken. */
+  readonly turnAway = (request: IncomingMessage, response: ServerResponse): void => {
+    watchBody(request, response, this.#parts.stalls);
+    watchEnd(response, this.#parts.stalls);
+    const why = "all connections of the agent are taken and in use: close some, or try later";
+    void refuse(request, response, new HttpError(503, why, "rpc"));
+  };
+
   #route(request: IncomingMessage, response: ServerResponse): void {
     const { path, query } = targetOf(request);
     const isPage = isPageRequest(request, path);

@@ -95,7 +95,9 @@ describe("thaw serve", () => {
   test("takes every other flag", () => {
     const argv = ["--cgroup-root", "/cg", "--no-cgroups", "--stall-timeout", "500ms"];
 
-    expect(serve(...argv, "--cmd", "echo", "--verbose", "--run-dir=/x")).toMatchObject({
+    const more = ["--cmd", "echo", "--max-connections", "100", "--verbose", "--run-dir=/x"];
+    expect(serve(...argv, ...more)).toMatchObject({
+      maxConnections: 100,
       runDir: "/x",
       cgroupRoot: "/cg",
       noCgroups: true,
@@ -116,6 +118,8 @@ describe("thaw serve", () => {
     [["--listen", "host:1", "--port", "2"], '--port: "2" is not the port of --listen, which is 1'],
     [["--dialect", "go"], '--dialect: "go" is not one of e2b, wrenn'],
     [["--log-level", "loud"], /^--log-level: "loud" is not one of debug,/],
+    [["--max-connections", "0"], '--max-connections: "0" is not a whole number from 1 to 1000000'],
+    [["--max-connections", "1e3"], /^--max-connections: "1e3" is not a whole number/],
     [["--stall-timeout", "10"], /^--stall-timeout: "10" is not a duration/],
     [["--token-file", "/no/such"], '--token-file: "/no/such" is not a readable file (ENOENT)'],
     [["--token-file", "/"], '--token-file: "/" is not a readable file (EISDIR)'],
