@@ -56,6 +56,8 @@ export function watchBody(
     request.readableFlowing === true &&
     request.readableLength === 0;
   const onResume = () => {
+    // What nobody has read is thrown away after the answer, without a connection any more.
+    if (request.socket === null) return;
     if (watched === undefined) {
       watched = watchRequest({ request, response, isWaiting, receivedBytes: () => receivedBytes });
       request.on("data", (chunk: Uint8Array) => {

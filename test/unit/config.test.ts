@@ -205,8 +205,8 @@ test.for([
   expect(urlToOpen(url, token)).toBe(expected);
 });
 
-test.for(["", "bogus", "--bogus", "-version"])("thaw refuses %j", (words) => {
-  expect(() => parseThaw(words.split(" ").filter(Boolean))).toThrow(UsageError);
+test("thaw refuses to be asked for nothing", () => {
+  expect(() => parseThaw([])).toThrow(UsageError);
 });
 
 test.for(["--help", "--version", "serve --help", "serve -h"])(
