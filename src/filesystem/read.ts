@@ -15,6 +15,8 @@ import { specialKind } from "./file-kind.ts";
 
 /** Bytes a read asks for at a time: below, every read costs more than it brings. */
 const CHUNK_BYTES = 1024 * 1024;
+/** Up to here, one chunk is held at a time and none read ahead. */
+const LITTLE_BYTES = 16 * 1024;
 const NOTHING = Buffer.alloc(0);
 /** What is read at once on opening; a file of up to this size needs no other read. */
 const HEAD_BYTES = 64 * 1024;
@@ -103,21 +105,23 @@ export class OpenFile implements AsyncDisposable {
         ? spare
         : allocate(bytes);
     };
-    let next = this.#fill(room(), position, range.end);
+    const read = () => this.#fill(room(), position, range.end);
+    let next: Promise<Buffer> | undefined = read();
     try {
       if (range.start < position) await use(this.head.subarray(range.start, position));
       // Whoever is slow from here on holds no more than it must.
       this.head = NOTHING;
       while (position < range.end) {
-        const chunk = await next;
+        const chunk = await (next ?? read());
         position += chunk.length;
-        next = this.#fill(room(), position, range.end);
+        // Who takes little has nothing from a chunk that waits.
+        next = wantedBytes() > LITTLE_BYTES ? read() : undefined;
         await use(chunk);
         spare = Buffer.from(chunk.buffer);
       }
     } finally {
       // A descriptor must not be closed, and so given to others, under a running read.
-      await next.catch(() => {});
+      await next?.catch(() => {});
     }
   }
 

@@ -51,12 +51,6 @@ test(`${READERS} stalled readers cost little beside one that reads, and nothing 
     },
     { timeout: 40_000, interval: 50 },
   );
-  console.log(
-    "peak",
-    (highest - before) / 1048576,
-    "now",
-    (residentBytes(agent) - before) / 1048576,
-  );
   for (const one of stalled) one[Symbol.dispose]();
   const read = bytes;
   await vi.waitFor(() => expect(bytes).toBeGreaterThan(read), 10_000);
