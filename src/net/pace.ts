@@ -2,10 +2,11 @@ import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
 import { Peer } from "./peer.ts";
 
-/** What is held for a peer that has stopped, twice: one piece is written, the next one read. */
-const LEAST_BYTES = 16 * 1024;
-/** More than that on its way is a sign that the peer does not keep up. */
+/** What is held for a peer that has stopped. */
+const LEAST_BYTES = 8 * 1024;
+/** More than that on its way is a sign that the peer does not keep up, and this is its most then. */
 const BEHIND_BYTES = 1_536 * 1024;
+const MOST_BEHIND_BYTES = 128 * 1024;
 
 /**
  * How much to hand to `response` next, in bytes. It grows with what the peer has taken so far, as
@@ -17,6 +18,7 @@ export function paceBytes(response: ServerResponse): number {
   const { socket } = response;
   const peer =
     session !== undefined ? Peer.ofSession(session) : socket ? Peer.ofSocket(socket) : undefined;
-  if (peer === undefined || peer.waitingBytes > BEHIND_BYTES) return LEAST_BYTES;
-  return Math.max(LEAST_BYTES, Math.floor(peer.takenBytes / 4));
+  if (peer === undefined) return LEAST_BYTES;
+  const bytes = Math.max(LEAST_BYTES, Math.floor(peer.takenBytes / 4));
+  return peer.waitingBytes > BEHIND_BYTES ? Math.min(bytes, MOST_BEHIND_BYTES) : bytes;
 }
