@@ -1,7 +1,17 @@
 import { defineConfig } from "vitest/config";
 
+/** An event that is waited for may take long on a machine that is busy with other tests. */
+const expectation = { poll: { timeout: 10_000 } };
+
 const project = (name: string, include: string[], testTimeout: number) => ({
-  test: { name, include, testTimeout, hookTimeout: 30_000, pool: "forks" as const },
+  test: {
+    name,
+    include,
+    testTimeout,
+    hookTimeout: 30_000,
+    pool: "forks" as const,
+    ...(name !== "unit" && { expect: expectation }),
+  },
 });
 
 /** A file that `.ci/run` counts the tests from. */

@@ -256,19 +256,32 @@ async function beside(offence: Offence): Promise<{ verdict: Verdict; times: numb
 }
 
 const expectCalm = async () => {
-  await vi.waitFor(() => expect(residentBytes()).toBeLessThan(baseline + GROWTH_BYTES), 10_000);
+  await vi.waitFor(
+    async () => {
+      // What is garbage only is not held by anybody.
+      await fetch(`${agent.url}/collapse`, { method: "POST" });
+      expect(residentBytes()).toBeLessThan(baseline + GROWTH_BYTES);
+    },
+    { timeout: 20_000, interval: 1_000 },
+  );
   expect(agent.child.exitCode).toBeNull();
 };
 
 describe("a client of HTTP/2 that", () => {
-  test.for(CLOSED)("%s is closed, and its neighbour is not harmed", async ([, offence, code]) => {
-    const { verdict, times } = await beside(offence);
+  // More than 1,000 PING or SETTINGS that are read at once end a session in nghttp2 without a word;
+  // how much is read at once is up to the kernel.
+  test.for(CLOSED)(
+    "%s is closed, and its neighbour is not harmed",
+    { retry: 3 },
+    async ([, offence, code]) => {
+      const { verdict, times } = await beside(offence);
 
-    expect(verdict.isClosed).toBe(true);
-    if (code !== undefined) expect(verdict.goaway).toBe(code);
-    expect(median(times)).toBeLessThan(NEIGHBOUR_MS);
-    await expectCalm();
-  });
+      expect(verdict.isClosed).toBe(true);
+      if (code !== undefined) expect(verdict.goaway).toBe(code);
+      expect(median(times)).toBeLessThan(NEIGHBOUR_MS);
+      await expectCalm();
+    },
+  );
 
   test.for(ENDURED)("%s harms nobody", async ([, offence]) => {
     const { times } = await beside(offence);
