@@ -24,6 +24,12 @@ import { rawSocket } from "../helpers/raw-socket.ts";
 import { httpVersions } from "../helpers/requests.ts";
 import { prepare, startWaiting, watch } from "../helpers/snapshots.ts";
 
+/**
+ * Prepare waits for a second, and the clients of these tests share two processors with many others:
+ * their ends of what it closes may take longer to go.
+ */
+const PATIENT = { retry: 4 };
+
 const POST = "POST /snapshot/prepare HTTP/1.1\r\nHost: guest\r\nContent-Length: 0\r\n\r\n";
 
 function ms(duration: Duration | undefined): number {
@@ -86,7 +92,7 @@ describe("POST /snapshot/prepare", () => {
   });
 });
 
-test("the RPC needs the token, as every RPC", async ({ agent }) => {
+test("the RPC needs the token, as every RPC", PATIENT, async ({ agent }) => {
   await init(agent, { accessToken: "secret" });
   const { prepare: call } = agent.client(Snapshot);
 
@@ -97,21 +103,25 @@ test("the RPC needs the token, as every RPC", async ({ agent }) => {
   });
 });
 
-test("idle connections are closed and counted, and the kernel has none left", async ({ agent }) => {
-  const held = await Promise.all(
-    (["h1", "h1", "h1", "h2", "h2"] as const).map((version) => hold(version, agent)),
-  );
+test(
+  "idle connections are closed and counted, and the kernel has none left",
+  PATIENT,
+  async ({ agent }) => {
+    const held = await Promise.all(
+      (["h1", "h1", "h1", "h2", "h2"] as const).map((version) => hold(version, agent)),
+    );
 
-  const { report, localPort, ending } = await prepare(agent);
+    const { report, localPort, ending } = await prepare(agent);
 
-  expect(await Promise.all(held.map(({ ended }) => ended))).toEqual(Array(5).fill("closed"));
-  expect(ending).toBe("closed");
-  expect(countsOf(report)).toEqual({ ...NOTHING, closedHttp1: 3, closedH2: 2 });
-  expect(report.blockers).toEqual([]);
-  expect(report.quiescent).toBe(true);
-  expect(socketsIn(report)).toEqual(socketsOn(agent.port, localPort));
-  expect(Object.keys(socketsIn(report))).toEqual(["TIME-WAIT"]);
-});
+    expect(await Promise.all(held.map(({ ended }) => ended))).toEqual(Array(5).fill("closed"));
+    expect(ending).toBe("closed");
+    expect(countsOf(report)).toEqual({ ...NOTHING, closedHttp1: 3, closedH2: 2 });
+    expect(report.blockers).toEqual([]);
+    expect(report.quiescent).toBe(true);
+    expect(socketsIn(report)).toEqual(socketsOn(agent.port, localPort));
+    expect(Object.keys(socketsIn(report))).toEqual(["TIME-WAIT"]);
+  },
+);
 
 test.for(httpVersions)(
   "an answer under way over %s goes on, then the connection closes",
@@ -133,7 +143,7 @@ test.for(httpVersions)(
   },
 );
 
-test("streams that share a connection are counted each", async ({ agent }) => {
+test("streams that share a connection are counted each", PATIENT, async ({ agent }) => {
   using busy = await hold("h2", agent);
   const client = createClient(Process, busy.transport);
   const one = await startWaiting(agent, busy);
@@ -148,7 +158,7 @@ test("streams that share a connection are counted each", async ({ agent }) => {
   expect(text(await two.rest(), "stdout")).toBe("as if nothing had been\n");
 });
 
-test("a program that nobody follows is counted and blocks nothing", async ({ agent }) => {
+test("a program that nobody follows is counted and blocks nothing", PATIENT, async ({ agent }) => {
   const leaving = new AbortController();
   const { signal } = leaving;
   await follow(agent.process("h2-proto").start(shell("exec sleep 1000"), { signal }));
@@ -162,7 +172,7 @@ test("a program that nobody follows is counted and blocks nothing", async ({ age
   expect(report).toMatchObject({ quiescent: true, openStreams: 0, processes: 1 });
 });
 
-test("an upload in flight is a blocker, and ends well", async ({ agent }) => {
+test("an upload in flight is a blocker, and ends well", PATIENT, async ({ agent }) => {
   const path = join(agent.directory, "uploaded");
   const upload = await rawSocket(agent.port);
   upload.socket.write(
@@ -183,27 +193,29 @@ test("an upload in flight is a blocker, and ends well", async ({ agent }) => {
   expect((await prepare(agent)).report).toMatchObject({ uploads: 0, quiescent: true });
 });
 
-test("keep-alive is off for who comes between, and on again after the restore", async ({
-  agent,
-}) => {
-  using changes = await watch(agent);
-  using stuck = await halfOpen(agent.port);
-  const preparing = prepare(agent, 2_500);
-  await changes.until(State.PREPARING);
+test(
+  "keep-alive is off for who comes between, and on again after the restore",
+  PATIENT,
+  async ({ agent }) => {
+    using changes = await watch(agent);
+    using stuck = await halfOpen(agent.port);
+    const preparing = prepare(agent, 2_500);
+    await changes.until(State.PREPARING);
 
-  const { socket, closed } = await rawSocket(agent.port);
-  socket.write("GET /health HTTP/1.1\r\nHost: guest\r\n\r\n");
-  const answer = await closed;
-  stuck.end();
-  const { report } = await preparing;
+    const { socket, closed } = await rawSocket(agent.port);
+    socket.write("GET /health HTTP/1.1\r\nHost: guest\r\n\r\n");
+    const answer = await closed;
+    stuck.end();
+    const { report } = await preparing;
 
-  expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\n/);
-  expect(answer).toMatch(/\r\nconnection: close\r\n/i);
-  expect(report.blockers).toEqual(["1 stream is open"]);
-  using later = await hold("h1", agent);
-  await later.ask();
-  expect(later.ending).toBeUndefined();
-});
+    expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\n/);
+    expect(answer).toMatch(/\r\nconnection: close\r\n/i);
+    expect(report.blockers).toEqual(["1 stream is open"]);
+    using later = await hold("h1", agent);
+    await later.ask();
+    expect(later.ending).toBeUndefined();
+  },
+);
 
 /** An idle connection whose client does not close its end before it is told to. */
 async function halfOpen(port: number) {
@@ -220,7 +232,7 @@ async function halfOpen(port: number) {
 }
 
 // A machine that is busy with something else takes longer than the upper limits say.
-describe("a client that leaves its end open", { retry: 4 }, () => {
+describe("a client that leaves its end open", PATIENT, () => {
   test("is a blocker after the time that was given", async ({ agent }) => {
     using _ = await halfOpen(agent.port);
 
@@ -264,7 +276,7 @@ describe("a client that leaves its end open", { retry: 4 }, () => {
   });
 });
 
-test("a time less than nothing is refused, and nothing is prepared", async ({ agent }) => {
+test("a time less than nothing is refused, and nothing is prepared", PATIENT, async ({ agent }) => {
   using carrier = await hold("h1", agent);
   const request = create(PrepareRequestSchema, { timeout: { seconds: -1n, nanos: 0 } });
 
@@ -277,20 +289,22 @@ test("a time less than nothing is refused, and nothing is prepared", async ({ ag
   });
 });
 
-test("calls at the same time share one report, and none of them is its blocker", async ({
-  agent,
-}) => {
-  const reports = await Promise.all([1, 2, 3].map(() => prepare(agent)));
+test(
+  "calls at the same time share one report, and none of them is its blocker",
+  PATIENT,
+  async ({ agent }) => {
+    const reports = await Promise.all([1, 2, 3].map(() => prepare(agent)));
 
-  const [first] = reports;
-  for (const { report, ending } of reports) {
-    expect(report).toEqual(first?.report);
-    expect(report.blockers).toEqual([]);
-    expect(ending).toBe("closed");
-  }
-});
+    const [first] = reports;
+    for (const { report, ending } of reports) {
+      expect(report).toEqual(first?.report);
+      expect(report.blockers).toEqual([]);
+      expect(ending).toBe("closed");
+    }
+  },
+);
 
-test("a second call prepares again", async ({ agent }) => {
+test("a second call prepares again", PATIENT, async ({ agent }) => {
   await prepare(agent);
   using _ = await hold("h2", agent);
 
@@ -299,19 +313,21 @@ test("a second call prepares again", async ({ agent }) => {
   expect(report).toMatchObject({ quiescent: true, closedH2: 1 });
 });
 
-test("the state is told as it changes, and nothing but the pause keeps it awake", async ({
-  agent,
-}) => {
-  using changes = await watch(agent);
-  const preparing = prepare(agent);
+test(
+  "the state is told as it changes, and nothing but the pause keeps it awake",
+  PATIENT,
+  async ({ agent }) => {
+    using changes = await watch(agent);
+    const preparing = prepare(agent);
 
-  const { lastPrepare } = await changes.until(State.PREPARING);
-  const prepared = await changes.until(State.PREPARED);
-  const { report } = await preparing;
+    const { lastPrepare } = await changes.until(State.PREPARING);
+    const prepared = await changes.until(State.PREPARED);
+    const { report } = await preparing;
 
-  expect(lastPrepare).toBeUndefined();
-  expect(prepared.awake.filter((why) => why.startsWith("snapshot:"))).toEqual([
-    "snapshot: a pause is awaited",
-  ]);
-  expect(prepared.lastPrepare).toEqual(report);
-});
+    expect(lastPrepare).toBeUndefined();
+    expect(prepared.awake.filter((why) => why.startsWith("snapshot:"))).toEqual([
+      "snapshot: a pause is awaited",
+    ]);
+    expect(prepared.lastPrepare).toEqual(report);
+  },
+);

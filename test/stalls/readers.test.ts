@@ -154,6 +154,8 @@ test(`${EACH} slow readers and ${EACH} that stop, beside healthy ones`, async ()
 /** For how long the readers of the long form are watched, in ms. */
 const WATCHED_MS = Number(process.env["THAW_STALLS_MS"] ?? 450_000);
 
+if (!isLong) console.info("skipped: readers that are watched for minutes, for want of THAW_LONG=1");
+
 describe.runIf(isLong)("a reader of 1 KiB/s is never cut off", () => {
   test.concurrent.for(
     httpVersions.flatMap((version) =>
