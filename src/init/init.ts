@@ -101,6 +101,7 @@ export class Init {
     signal: AbortSignal,
     onAudit: (audit: FreezeAudit) => void,
   ): Promise<void> {
+    const cameAt = performance.now();
     using _ = await this.#lock.acquire(signal).catch((cause: unknown) => {
       throw new AgentError("unavailable", "another init is under way", { cause });
     });
@@ -109,7 +110,7 @@ export class Init {
     const audit = freezer.audit();
     if (audit !== undefined) onAudit(audit);
     try {
-      if (this.#isFresh(request.timestampNs)) await this.#applyFields(request, signal);
+      if (this.#isFresh(request.timestampNs)) await this.#applyFields(request, cameAt, signal);
     } finally {
       await this.#thaw();
     }
@@ -136,12 +137,9 @@ export class Init {
     return isFresh;
   }
 
-  async #applyFields(request: InitRequest, signal: AbortSignal): Promise<void> {
-    const { config, settings, clock, log } = this.#parts;
-    if (clock !== undefined && request.timestampNs !== undefined) {
-      const movedNs = adjustClock(clock, request.timestampNs, log);
-      if (movedNs !== undefined) this.#parts.onClockMoved?.(movedNs);
-    }
+  async #applyFields(request: InitRequest, cameAt: number, signal: AbortSignal): Promise<void> {
+    const { config, settings } = this.#parts;
+    if (request.timestampNs !== undefined) this.#applyTime(request.timestampNs, cameAt);
     if (request.envVars !== undefined) this.#applyVariables(request.envVars);
     if (request.accessToken !== undefined || config.dialect === "e2b") {
       settings.accessToken = request.accessToken;
@@ -151,6 +149,15 @@ export class Init {
     settings.defaultWorkdir = request.defaultWorkdir ?? settings.defaultWorkdir;
     if (request.caBundle !== undefined) await this.#certificates.install(request.caBundle, signal);
     if (request.volumeMounts.length > 0) await this.#applyMounts(request, signal);
+  }
+
+  /** What the host said was true when it came; others may have had their turn since. */
+  #applyTime(timestampNs: bigint, cameAt: number): void {
+    const { clock, log, onClockMoved } = this.#parts;
+    if (clock === undefined) return;
+    const sinceNs = BigInt(Math.round((performance.now() - cameAt) * 1e6));
+    const movedNs = adjustClock(clock, timestampNs + sinceNs, log);
+    if (movedNs !== undefined) onClockMoved?.(movedNs);
   }
 
   #applyVariables(variables: ReadonlyMap<string, string>): void {

@@ -95,13 +95,14 @@ export class SnapshotLifecycle {
   ): Promise<RestoreReport & { entropyAccepted: boolean | undefined }> {
     const { adjustClock, addEntropy } = this.#parts;
     const { isAborted, hostNs, entropy = new Uint8Array() } = options;
+    // First of all: while the rest is waited for, what the host has said grows old.
+    const movedNs = hostNs === undefined ? undefined : adjustClock(hostNs);
     const entropyAccepted = entropy.length === 0 ? undefined : addEntropy(entropy);
     await this.#preparing?.catch(() => {});
     this.#announce(isAborted);
     await this.#restoring?.done;
     // What was drawn before the host's bytes came may be the same in a clone.
     if (entropyAccepted === true) this.#redraw();
-    const movedNs = hostNs === undefined ? undefined : adjustClock(hostNs);
     if (movedNs !== undefined) this.clockMoved(movedNs);
     return { ...(this.#lastRestore ?? this.#report("call", 0)), entropyAccepted };
   }
