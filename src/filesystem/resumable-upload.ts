@@ -17,7 +17,7 @@ import { StagedSum } from "./staged-sum.ts";
 /** Where an upload arrives whose own directory takes no new files. */
 const OTHER_DIRECTORY = "/var/tmp";
 /** What a directory answers that takes no new files, although a file in it may be written to. */
-const TAKES_NO_FILES: readonly unknown[] = ["EROFS", "EACCES", "EPERM", "EOPNOTSUPP", "ENOSYS"];
+const TAKES_NO_FILES: readonly unknown[] = ["EROFS", "EACCES", "EPERM", "ENOTSUP", "ENOSYS"];
 
 /** What is to be written, and how. */
 export interface UploadPlan {

@@ -26,7 +26,7 @@ export async function openSpool(targetPath: string, target: Stats): Promise<numb
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     // What filesystems answer that know no nameless files.
-    if (code !== "EOPNOTSUPP" && code !== "EISDIR" && code !== "EINVAL") throw cause;
+    if (code !== "ENOTSUP" && code !== "EISDIR" && code !== "EINVAL") throw cause;
     return openNamed(directory);
   }
 }
