@@ -9,6 +9,13 @@ if (Number(versions.node.split(".")[0]) < 22) {
   process.exit(1);
 }
 
+// Loading this, as http2 does, makes Node ask whether stderr has colours, and the stream it makes for
+// that sets O_NONBLOCK for everybody who has stderr from the same parent.
+const stderr = Object.getOwnPropertyDescriptor(process, "stderr");
+Object.defineProperty(process, "stderr", { configurable: true, value: {} });
+require("node:assert");
+Object.defineProperty(process, "stderr", stderr);
+
 const { readFileSync } = require("node:fs");
 const { Script } = require("node:vm");
 const { crc32 } = require("node:zlib");

@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import { LineWriter } from "./lib/line-writer.ts";
+import { LineWriter, type SendNow } from "./lib/line-writer.ts";
 
 export type { Logger };
 
@@ -30,6 +30,11 @@ export function createLog(level: "debug" | "info" | "warn" | "error" | "silent")
       () => stderr.awake,
     ),
   );
+}
+
+/** Has stderr, where that is a socket, written to by `sendNow`, so that nobody waits for its reader. */
+export function sendLogBy(sendNow: SendNow): void {
+  stderr.sendNow = sendNow;
 }
 
 /** Writes `text` to stderr after all that waits there, and waits for up to 500 ms until it is taken. */

@@ -14,7 +14,7 @@ async function main(calledAs: string, argv: readonly string[]): Promise<void> {
   try {
     const command = isEnvd ? parseEnvd(argv) : parseThaw(argv);
     // Who reads a text may have read enough of it.
-    process.stdout.on("error", () => {});
+    if (command.kind !== "run") process.stdout.on("error", () => {});
     if (command.kind === "print") {
       process.stdout.write(command.text);
       return;

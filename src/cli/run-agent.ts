@@ -1,7 +1,9 @@
 import { isatty } from "node:tty";
 import { type Agent, startAgent } from "../agent.ts";
 import type { AgentConfig } from "../config.ts";
-import type { Logger } from "../log.ts";
+import { LineWriter } from "../lib/line-writer.ts";
+import { type Logger, sendLogBy } from "../log.ts";
+import { sendNow } from "../system/send-now.ts";
 import { urlToOpen } from "./serve.ts";
 
 /** How long programs and open calls may take to end after the first signal, in ms. */
@@ -31,12 +33,20 @@ export class StartError extends Error {
  * `StartError`.
  */
 export async function runAgent(config: AgentConfig, log: Logger): Promise<void> {
+  sendLogBy(sendNow);
   let agent: Agent | undefined;
   closeOnSignal(() => agent, log);
   agent = await start(config, log);
   log.info({ url: agent.url, pid: process.pid, dialect: config.dialect }, "the agent listens");
   if (config.persona === "envd") return;
-  process.stdout.write(`${urlToOpen(agent.url, config.accessToken)}\n`);
+  tell(`${urlToOpen(agent.url, config.accessToken)}\n`);
+}
+
+/** To stdout, but not by Node's stream: making it sets a flag for all who have it from our parent. */
+function tell(line: string): void {
+  const stdout = new LineWriter({ fd: 1, describeDropped: () => "" });
+  stdout.sendNow = sendNow;
+  stdout.write(line);
 }
 
 async function start(config: AgentConfig, log: Logger): Promise<Agent> {

@@ -18,17 +18,27 @@ export interface LineWriterOptions {
   describeDropped: (count: number) => string;
 }
 
+/** Writes to the socket `fd` what that takes at once. Throws `EAGAIN` when that is nothing. */
+export type SendNow = (fd: number, bytes: Uint8Array) => number;
+
+interface Target {
+  fd: number;
+  isSocket: boolean;
+}
+
 /**
- * Writes lines to a pipe or a terminal without ever waiting for who reads there: what that does not
- * take waits here, up to 1 MiB, and of what is dropped beyond it a line tells in its place. Files and
- * sockets are written to as they are. Closing is left to the end of the process.
+ * Writes lines to a pipe, a socket or a terminal without ever waiting for who reads there: what that
+ * does not take waits here, up to 1 MiB, and of what is dropped beyond it a line tells in its place.
+ * Files are written to as they are. Closing is left to the end of the process.
  */
 export class LineWriter {
+  /** Node has no such call: until this is set, writing to a socket waits. */
+  sendNow: SendNow | undefined;
   readonly #options: LineWriterOptions;
   readonly #backlog: Buffer[] = [];
   #backlogBytes = 0;
   #dropped = 0;
-  #fd: number | undefined;
+  #target: Target | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LineWriterOptions) {
@@ -83,12 +93,17 @@ export class LineWriter {
       if (this.#backlog.length === 0) this.#tellDropped();
       const [first] = this.#backlog;
       if (first === undefined) return;
-      this.#fd ??= openToWrite(this.#options.fd);
-      const written = writeSync(this.#fd, first);
+      const written = this.#put(first);
       this.#backlogBytes -= written;
       if (written < first.length) this.#backlog[0] = first.subarray(written);
       else this.#backlog.shift();
     }
+  }
+
+  #put(bytes: Buffer): number {
+    this.#target ??= openToWrite(this.#options.fd);
+    const { fd, isSocket } = this.#target;
+    return isSocket && this.sendNow !== undefined ? this.sendNow(fd, bytes) : writeSync(fd, bytes);
   }
 
   #fits(bytes: Buffer): boolean {
@@ -111,14 +126,17 @@ export class LineWriter {
  * What `fd` leads to, opened once more so that writing does not wait: a flag of `fd` itself would
  * be set for everybody who has it from the same parent. `fd` where that cannot be, or need not.
  */
-function openToWrite(fd: number): number {
-  const isPipe = fstatSync(fd).isFIFO();
-  if (!isPipe && !isatty(fd)) return fd;
+function openToWrite(fd: number): Target {
+  const status = fstatSync(fd);
+  const asItIs = { fd, isSocket: status.isSocket() };
+  const isPipe = status.isFIFO();
+  if (!isPipe && !isatty(fd)) return asItIs;
   try {
-    return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY);
+    const flags = O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY;
+    return { fd: openSync(`/proc/self/fd/${fd}`, flags), isSocket: false };
   } catch (reason) {
     // Nobody reads from the pipe by now.
     if (isPipe && codeOf(reason) === "ENXIO") throw reason;
-    return fd;
+    return asItIs;
   }
 }

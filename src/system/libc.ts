@@ -29,7 +29,12 @@ export class SystemError extends Error {
   }
 }
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+/** Of two names for one number, as EAGAIN and EWOULDBLOCK, the first, which Node's own errors have. */
+const errnoNames = new Map(
+  Object.entries(constants.errno)
+    .toReversed()
+    .map(([name, value]) => [value, name]),
+);
 
 /** The name of an errno, as in `ENOENT`; `errno N` when it has none. */
 export function errnoName(errno: number): string {

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { test as base, expect, vi } from "vitest";
 import { LineWriter } from "../../../src/lib/line-writer.ts";
+import { sendNow } from "../../../src/system/send-now.ts";
 import { UnreadPipe } from "../../helpers/unread-pipe.ts";
+import { UnreadSocket } from "../../helpers/unread-socket.ts";
 
 const LINES = 15_000;
 const lineOf = (number: number) => `${number} `.padEnd(99, "x");
@@ -77,6 +79,22 @@ test("who else has the descriptor still waits as before", ({ pipe, writer }) => 
 
   expect(writer.awake).toBeDefined();
   expect(flags()).toBe(before);
+});
+
+test("a socket that nobody reads holds up nobody, and gets all once it is read", async () => {
+  using socket = new UnreadSocket();
+  const writer = new LineWriter({
+    fd: socket.fd,
+    describeDropped: (count) => `dropped ${count}\n`,
+  });
+  writer.sendNow = sendNow;
+  socket.fill();
+  const lines = Array.from({ length: 10 }, (_, number) => lineOf(number));
+  for (const line of lines) writer.write(`${line}\n`);
+  expect(writer.awake).toMatch(/^log: 1000 bytes wait/);
+
+  await vi.waitFor(() => expect(socket.lines()).toEqual(lines), { timeout: 4_000 });
+  expect(writer.awake).toBeUndefined();
 });
 
 test("last words are waited for, but not for ever", ({ pipe, writer }) => {
