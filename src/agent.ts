@@ -37,6 +37,7 @@ import { Cgroups } from "./system/cgroups.ts";
 import { systemClock } from "./system/clock.ts";
 import { FileSystemFreeze } from "./system/file-system-freeze.ts";
 import { Metrics } from "./system/metrics.ts";
+import { OomWatch } from "./system/oom-watch.ts";
 import { openFileLimit } from "./system/open-file-limit.ts";
 import { Users } from "./system/users.ts";
 import { WorkloadFreezer } from "./system/workload-freezer.ts";
@@ -66,7 +67,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const control = createControl(config, settings, log, onClockMoved);
   const shutdown = new AbortController();
   const stalls = new StallWatch(stallTimesOf(config));
-  const processes = createProcesses(config, control.cgroups, stalls);
+  const processes = createProcesses(config, control.cgroups, stalls, log);
   const { searchPath, spillDir: spillDirectory } = config;
   const processParts = { processes, settings, searchPath, spillDirectory };
   const server = createServer(config, log, () => router);
@@ -216,14 +217,15 @@ function createProcesses(
   config: AgentConfig,
   cgroups: Cgroups,
   windowWatch: StallWatch,
+  log: Logger,
 ): ProcessRegistry {
   return new ProcessRegistry({
     spawnHelper: config.spawnHelper,
     cgroupProcs: (kind) => cgroups.procsFile(kind),
-    oomKills: (kind) => cgroups.oomKills(kind),
     killPens: () => cgroups.killPens(),
     softFileLimit: config.softFileLimit,
     windowWatch,
+    oomWatch: new OomWatch(log),
   });
 }
 

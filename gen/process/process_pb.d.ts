@@ -635,8 +635,8 @@ export declare type ProcessEvent_EndEvent = Message<"process.ProcessEvent.EndEve
   killedByAgent: boolean;
 
   /**
-   * How often the kernel killed for want of memory in the process's cgroup while it ran. Absent
-   * where that cannot be known.
+   * How often the kernel killed it, or one that it had started, for want of memory. Absent where
+   * that cannot be known: the kernel's log cannot be read, or somebody was gone before it was.
    *
    * @generated from field: optional uint64 oom_kills = 1004;
    */

@@ -20,7 +20,7 @@ const ENVD_NAMES: Readonly<Record<string, string>> = {
 export function exitCodeOf(end: End): number {
   const signal = end.signal ?? signalOf(end.status);
   if (signal === undefined) return end.exitCode < 0 ? 1 : end.exitCode;
-  if (signal === SIGKILL && (end.oomKills ?? 0) > 0) {
+  if (signal === SIGKILL && !end.killedByAgent && (end.oomKills ?? 0) > 0) {
     remark("the guest's kernel killed it for want of memory");
   }
   return 128 + signal;

@@ -36,7 +36,7 @@ export interface End {
   timedOut: boolean;
   /** The signal that ended it was sent by the agent. */
   killedByAgent: boolean;
-  /** How often the kernel killed for want of memory in its cgroup; absent where nobody knows. */
+  /** How often the kernel killed it, or one it had started, for want of memory, where that is known. */
   oomKills?: number;
   /** Absent when the guest does not tell. */
   usage?: ResourceUsage;

@@ -24,7 +24,7 @@ export interface EndFacts {
   isTimedOut: boolean;
   /** The signal that ended it was sent by the agent. */
   isKilledByAgent: boolean;
-  /** How often the kernel killed in its cgroup for want of memory while it ran, if that is known. */
+  /** How often the kernel killed it, or one it had started, for want of memory, if that is known. */
   oomKills: number | undefined;
   usage: ResourceUsage;
   /** How much it wrote to each output. */

@@ -3,6 +3,7 @@ import { AgentError } from "../errors.ts";
 import { messageOf } from "../lib/error-text.ts";
 import { startTimer } from "../lib/timer.ts";
 import { findHolders, type Holder } from "../system/holders.ts";
+import type { OomCount } from "../system/oom-watch.ts";
 import { describeExit, type EndFacts, type Exit } from "./exit.ts";
 import { FanOut } from "./fan-out.ts";
 import type { ProcessIdentity } from "./identity.ts";
@@ -32,8 +33,8 @@ export interface ProcessDescriptors {
 export interface ProcessHooks {
   /** Called once, before any viewer learns of the end. */
   onEnd: (event: EndEvent & { facts: EndFacts }) => void;
-  /** How often the kernel has killed in its cgroup for want of memory since its start, if known. */
-  oomKills: () => number | undefined;
+  /** How often the kernel has killed it, or one it has started, for want of memory, if known. */
+  oomCount: OomCount;
 }
 
 /** A program that runs in the guest. Lives on when nobody watches. */
@@ -45,7 +46,7 @@ export class GuestProcess {
   readonly #fanOut = new FanOut(() => this.#resume());
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (event: EndEvent & { facts: EndFacts }) => void;
-  readonly #oomKills: () => number | undefined;
+  readonly #oomCount: OomCount;
   /** The numbers of the signals that the agent has sent. */
   readonly #sent = new Set<number>();
   #open = 0;
@@ -65,7 +66,7 @@ export class GuestProcess {
     });
     this.input = new ProcessInput(identity.pid);
     this.#onEnd = hooks.onEnd;
-    this.#oomKills = hooks.oomKills;
+    this.#oomCount = hooks.oomCount;
   }
 
   /** As the kernel numbers it. */
@@ -160,6 +161,7 @@ export class GuestProcess {
   /** Lets go of everything: no command was executed. */
   abandon(): void {
     this.#hasEnded = true;
+    this.#oomCount[Symbol.dispose]();
     this.#lifetime?.[Symbol.dispose]();
     for (const reader of this.#readers) reader.drainAndClose();
     this.log.forget();
@@ -273,6 +275,7 @@ export class GuestProcess {
     this.input.destroyStdin();
     this.input.closeTerminal();
     const end = this.#endEvent(this.#exit, this.#holders);
+    this.#oomCount[Symbol.dispose]();
     this.#end = end;
     this.#onEnd(end);
     this.#fanOut.end(end);
@@ -285,7 +288,7 @@ export class GuestProcess {
     const facts = {
       isTimedOut: this.#isTimedOut && isKilledByAgent,
       isKilledByAgent,
-      oomKills: this.#oomKills(),
+      oomKills: this.#oomCount.kills,
       usage,
       written: this.log.offsets,
       inputBytes: this.input.writtenBytes,

@@ -1,6 +1,7 @@
 import { AgentError } from "../errors.ts";
 import type { KillPen } from "../system/kill-pen.ts";
 import { newMark } from "../system/mark.ts";
+import type { OomWatch } from "../system/oom-watch.ts";
 import type { EndFacts, Exit, ProcessEnd } from "./exit.ts";
 import { GuestProcess, type ProcessDescriptors } from "./guest-process.ts";
 import { noOffsets, type Offsets } from "./output-log.ts";
@@ -30,8 +31,8 @@ export interface RegistryOptions {
   spawnHelper: string;
   /** The cgroup.procs file that processes of this kind enter; `undefined` when there is none. */
   cgroupProcs: (kind: "user" | "ptys") => string | undefined;
-  /** How often the kernel has killed in that group for want of memory, if that is known. */
-  oomKills: (kind: "user" | "ptys") => number | undefined;
+  /** Finds out whom the kernel kills for want of memory. Closed with the registry. */
+  oomWatch: OomWatch;
   /** Makes what those are gathered in that are killed with their scope. */
   killPens: () => readonly KillPen[];
   /** The soft limit of open files for programs; `undefined` leaves the agent's own. */
@@ -44,7 +45,7 @@ export interface RegistryOptions {
 export class ProcessRegistry {
   readonly #spawner: Spawner;
   readonly #cgroupProcs: RegistryOptions["cgroupProcs"];
-  readonly #oomKills: RegistryOptions["oomKills"];
+  readonly #oomWatch: OomWatch;
   readonly #killPens: RegistryOptions["killPens"];
   readonly #reaper = new Reaper();
   readonly #retention = new Retention();
@@ -64,7 +65,7 @@ export class ProcessRegistry {
   constructor(options: RegistryOptions) {
     this.#spawner = new Spawner(options.spawnHelper, options.softFileLimit);
     this.#cgroupProcs = options.cgroupProcs;
-    this.#oomKills = options.oomKills;
+    this.#oomWatch = options.oomWatch;
     this.#killPens = options.killPens;
     this.#windows = new ViewWindows(options.windowWatch);
   }
@@ -149,6 +150,7 @@ export class ProcessRegistry {
   async #start(options: StartOptions): Promise<{ process: GuestProcess; viewer: Viewer }> {
     if (this.#isClosed) throw new AgentError("unavailable", "the agent is shutting down");
     rejectNul(options);
+    this.#oomWatch.open();
     const mark = newMark();
     const { spawned, fds } = this.#spawn(options, mark);
     const { config, tag, lifetimeMs, log, key } = options;
@@ -161,8 +163,8 @@ export class ProcessRegistry {
       if (key !== undefined) this.#keys.forgetLater(key);
       this.#tellWhenEmpty();
     };
-    const oomKills = this.#countOomKills(options);
-    const process = new GuestProcess({ ...identity, hasTerminal, startedAt }, { onEnd, oomKills });
+    const oomCount = this.#oomWatch.watch(identity);
+    const process = new GuestProcess({ ...identity, hasTerminal, startedAt }, { onEnd, oomCount });
     const viewer = this.#view(process, options.view, noOffsets());
     const exited = new Promise<Exit>((resolve) => this.#reaper.watch(spawned.pid, resolve));
     process.attach(fds);
@@ -200,6 +202,7 @@ export class ProcessRegistry {
     this.#keys[Symbol.dispose]();
     this.#retention[Symbol.dispose]();
     this.#reaper[Symbol.dispose]();
+    this.#oomWatch.close();
   }
 
   #view(process: GuestProcess, options: ViewOptions, from: Offsets | undefined): Viewer {
@@ -219,13 +222,6 @@ export class ProcessRegistry {
     return this.list().findLast((process) =>
       "pid" in selector ? process.pid === selector.pid : process.tag === selector.tag,
     );
-  }
-
-  #countOomKills(options: StartOptions): () => number | undefined {
-    const group = groupOf(options);
-    const count = () => (group === undefined ? undefined : this.#oomKills(group));
-    const before = count();
-    return () => (before === undefined ? undefined : (count() ?? before) - before);
   }
 
   #openStdio(options: StartOptions): Stdio {

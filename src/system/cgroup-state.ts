@@ -25,21 +25,6 @@ export function thawGroup(group: string): void {
   }
 }
 
-/**
- * How often the kernel has killed in the group, or below it, for want of memory; `undefined` where
- * it does not count.
- */
-export function oomKills(group: string): number | undefined {
-  try {
-    const text = readFileSync(join(group, "memory.events"), "latin1");
-    const count = /^oom_kill (\d+)$/m.exec(text)?.[1];
-    return count === undefined ? undefined : Number(count);
-  } catch {
-    // There is no such group, or its memory is not accounted for.
-    return undefined;
-  }
-}
-
 /** Whether `error` says that the group was removed meanwhile. */
 export function isGone(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;

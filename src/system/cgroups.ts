@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { oomKills, thawGroup } from "./cgroup-state.ts";
+import { thawGroup } from "./cgroup-state.ts";
 import { KillPen, PEN_PREFIX, removePen } from "./kill-pen.ts";
 import { totalMemory } from "./metrics.ts";
 
@@ -69,7 +69,6 @@ export class Cgroups {
   readonly #isDisabled: boolean;
   readonly #log: CgroupLog;
   readonly #available = new Set<GroupKind>();
-  readonly #countsOom = new Set<GroupKind>();
 
   constructor(root: string, isDisabled: boolean, log: CgroupLog) {
     this.root = root;
@@ -99,11 +98,6 @@ export class Cgroups {
    */
   procsFile(kind: GroupKind): string | undefined {
     return this.#available.has(kind) ? join(this.root, kind, "cgroup.procs") : undefined;
-  }
-
-  /** How often the kernel has killed in the group for want of memory; `undefined`: not known. */
-  oomKills(kind: GroupKind): number | undefined {
-    return this.#countsOom.has(kind) ? oomKills(join(this.root, kind)) : undefined;
   }
 
   /**
@@ -143,7 +137,6 @@ export class Cgroups {
     removePens(directory);
     accessSync(join(directory, "cgroup.procs"), constants.W_OK);
     this.#available.add(kind);
-    if (oomKills(directory) !== undefined) this.#countsOom.add(kind);
   }
 }
 

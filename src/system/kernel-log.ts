@@ -27,6 +27,8 @@ export interface KernelLine {
 export interface KernelLogOptions {
   /** Sees each record that is written from now on, once and in order. */
   onLine: (line: KernelLine) => void;
+  /** Told that records were overwritten before they could be read. */
+  onLost?: () => void;
   log: Logger;
   /** Default /dev/kmsg. */
   path?: string | undefined;
@@ -65,11 +67,15 @@ export class KernelLog {
     }
   }
 
-  /** Hands over what is in the log by now, as far as the event loop has not yet done so. */
-  drain(): void {
+  /**
+   * Hands over what is in the log by now, as far as the event loop has not yet done so. Returns
+   * whether that may not be all of it.
+   */
+  drain(): boolean {
     for (let records = 0; records < MOST_RECORDS; records += 1) {
-      if (!this.#isReadable(0) || !this.#readOne()) return;
+      if (!this.#isReadable(0) || !this.#readOne()) return false;
     }
+    return true;
   }
 
   /** Stops everything for up to `ms` ms until there is a record to `drain`. */
@@ -97,7 +103,6 @@ export class KernelLog {
     });
     socket.on("error", (error) => {
       if (this.#fd === undefined || this.#socket !== socket) return;
-      // Records were overwritten before they were read: it goes on with the oldest there is.
       if (codeOf(error) === "EPIPE") this.#goOn(fd);
       else this.#giveUp(error);
     });
@@ -109,7 +114,9 @@ export class KernelLog {
     this.#socket = socket;
   }
 
+  /** Records were overwritten before they were read: it goes on with the oldest there is. */
   #goOn(fd: number): void {
+    this.#options.onLost?.();
     try {
       this.#adopt(fd);
     } catch (error) {
@@ -133,6 +140,7 @@ export class KernelLog {
       return length > 0;
     } catch (error) {
       const code = codeOf(error);
+      if (code === "EPIPE") this.#options.onLost?.();
       if (code === "EPIPE" || code === "EINTR") return true;
       if (code !== "EAGAIN") this.#giveUp(error);
       return false;

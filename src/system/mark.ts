@@ -31,9 +31,19 @@ export function withMark<Started>(mark: string, start: () => Started): Started {
   }
 }
 
+/** Whether programs can be marked at all. */
+export function canMark(): boolean {
+  return ownLimit()[1] === UNLIMITED;
+}
+
 /** Whether `pid` carries the mark. */
 export function hasMark(pid: number, mark: string): boolean {
-  return readOf(pid, "limits").includes(` ${mark} `);
+  return markOf(pid) === mark;
+}
+
+/** The mark of `pid`, or another word when it has none; `undefined` when it is gone. */
+export function markOf(pid: number): string | undefined {
+  return /^Max realtime timeout +(\S+)/m.exec(readOf(pid, "limits"))?.[1];
 }
 
 /** The soft and the hard limit of this program. Who was started by another agent has its mark. */

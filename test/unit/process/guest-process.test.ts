@@ -19,7 +19,7 @@ test("a deadline is told although the program cannot be killed", async () => {
       hasTerminal: false,
       startedAt: new Date(),
     },
-    { onEnd: () => {}, oomKills: () => undefined },
+    { onEnd: () => {}, oomCount: { kills: undefined, [Symbol.dispose]: () => {} } },
   );
   const viewer = program.subscribe();
   viewer.next();

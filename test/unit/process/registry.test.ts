@@ -1,12 +1,14 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { defaultConfig } from "../../../src/config.ts";
 import { DEFAULT_LOG_BYTES } from "../../../src/process/output-log.ts";
 import { ProcessRegistry } from "../../../src/process/registry.ts";
 import type { StartOptions } from "../../../src/process/start-options.ts";
 import type { Viewer } from "../../../src/process/viewer.ts";
+import { OomWatch } from "../../../src/system/oom-watch.ts";
 import { Users } from "../../../src/system/users.ts";
 
 const { spawnHelper } = defaultConfig("envd");
@@ -29,7 +31,7 @@ function registry(helper = spawnHelper): ProcessRegistry {
   const made = new ProcessRegistry({
     spawnHelper: helper,
     cgroupProcs: () => undefined,
-    oomKills: () => undefined,
+    oomWatch: new OomWatch(pino({ enabled: false })),
     killPens: () => [],
     windowWatch: { note: () => {}, forget: () => {} },
   });
