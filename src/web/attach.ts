@@ -1,5 +1,5 @@
-import type { Transport } from "@connectrpc/connect";
-import { createClient } from "@connectrpc/connect";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { IDisposable, ITerminalAddon, Terminal } from "@xterm/xterm";
 import { Process } from "../../gen/process/process_pb.js";
 import { type GuestError, type Offsets, toGuestError } from "../client/errors.ts";
@@ -16,6 +16,9 @@ const WINDOW_BYTES = 128 * 1024;
 const ACKNOWLEDGE_BYTES = 32 * 1024;
 /** How much output the guest keeps for who comes back, in bytes. */
 const LOG_BYTES = 8 * 1024 * 1024;
+const SIGHUP = 1;
+/** How long a program may take to end after its terminal was hung up, in ms. */
+const GRACE_MS = 500;
 
 const BEGINNING: Offsets = { stdout: 0, stderr: 0, pty: 0 };
 
@@ -63,6 +66,7 @@ export interface AttachOptions {
  */
 export class AttachAddon implements ITerminalAddon {
   readonly #options: AttachOptions;
+  readonly #client: Client<typeof Process>;
   readonly #processes: GuestProcesses;
   readonly #typing: Typing;
   /** What has come, and what of it the terminal has shown. */
@@ -70,7 +74,9 @@ export class AttachAddon implements ITerminalAddon {
   readonly #shownTo: Offsets = { ...BEGINNING };
   readonly #listening: IDisposable[] = [];
   #terminal: Terminal | undefined;
+  /** Absent while nobody is attached: what is typed waits for the next one. */
   #handle: GuestProcess | undefined;
+  #opening: Promise<GuestProcess> | undefined;
   #stay: AbortController | undefined;
   #pid: number | undefined;
   #isWanted = false;
@@ -80,9 +86,9 @@ export class AttachAddon implements ITerminalAddon {
 
   constructor(options: AttachOptions) {
     const { transport, shown } = options;
-    const client = createClient(Process, transport);
     this.#options = options;
-    this.#processes = new GuestProcesses(client, client);
+    this.#client = createClient(Process, transport);
+    this.#processes = new GuestProcesses(this.#client, this.#client);
     this.#pid = "pid" in shown ? shown.pid : undefined;
     this.#replayUntil = "pid" in shown ? (shown.written ?? 0) : 0;
     this.#typing = new Typing(() => this.#handle);
@@ -104,9 +110,7 @@ export class AttachAddon implements ITerminalAddon {
     if (this.#options.isReadOnly !== true) {
       this.#listening.push(
         terminal.onData((text) => this.#type(text)),
-        terminal.onBinary((text) =>
-          this.#typing.add(Uint8Array.from(text, (c) => c.charCodeAt(0))),
-        ),
+        terminal.onBinary((text) => this.#add(Uint8Array.from(text, (c) => c.charCodeAt(0)))),
         terminal.onResize((size) => void this.#resize(size)),
       );
     }
@@ -125,11 +129,18 @@ export class AttachAddon implements ITerminalAddon {
     const stay = this.#stay;
     if (stay === undefined) return;
     this.#isWanted = false;
+    // A program that was left while it starts would be nobody's.
+    if (this.#pid === undefined) await this.#opening?.catch(() => {});
     await this.#typing.settled();
     if (this.#isWanted || this.#stay !== stay) return;
-    stay.abort();
-    this.#stay = undefined;
+    this.#leave();
     if (this.#state.name !== "ended") this.#become({ name: "resting" });
+  }
+
+  /** Attaches anew where it was, as when calls carry another token. */
+  renew(): void {
+    if (this.#pid !== undefined) this.#leave();
+    this.wake();
   }
 
   /** Goes on after `rest()` with the byte after the last. */
@@ -142,18 +153,30 @@ export class AttachAddon implements ITerminalAddon {
 
   /** Ends the program and all that it has started. */
   async kill(): Promise<void> {
-    await this.#handle?.kill("SIGHUP", { scope: true, graceMs: 500 });
+    if (this.#pid === undefined) return;
+    await this.#client.sendSignal({
+      process: { selector: { case: "pid", value: this.#pid } },
+      number: SIGHUP,
+      scope: true,
+      grace: durationFromMs(GRACE_MS),
+    });
+  }
+
+  #leave(): void {
+    this.#stay?.abort();
+    this.#stay = undefined;
+    this.#handle = undefined;
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
     this.#become({ name: "starting" });
     try {
-      const handle = await this.#open(signal);
+      this.#opening = this.#open(signal);
+      const handle = await this.#opening;
       this.#pid = handle.pid;
       this.#handle = handle;
-      this.#become({ name: "attached" });
+      this.#attached();
       this.#typing.goOn();
-      if (this.#terminal !== undefined) void this.#resize(this.#terminal);
       for await (const output of handle) {
         if (signal.aborted) return;
         await this.#show(output, handle);
@@ -173,7 +196,7 @@ export class AttachAddon implements ITerminalAddon {
       giveUpAfterMs: Number.POSITIVE_INFINITY,
       firstContactMs: Number.POSITIVE_INFINITY,
       onInterrupted: () => this.#become({ name: "interrupted" }),
-      onResumed: () => this.#become({ name: "attached" }),
+      onResumed: () => this.#attached(),
     };
     if (this.#pid === undefined && "command" in shown) {
       const { cols = 80, rows = 24 } = this.#terminal ?? {};
@@ -181,6 +204,12 @@ export class AttachAddon implements ITerminalAddon {
       return this.#processes.start(shown.command, { ...started, ...common });
     }
     return this.#processes.connect(this.#pid ?? 0, { from: { ...this.#offsets }, ...common });
+  }
+
+  #attached(): void {
+    this.#become({ name: "attached" });
+    // It may have changed its size meanwhile.
+    if (this.#terminal !== undefined) void this.#resize(this.#terminal);
   }
 
   async #show(output: ProcessOutput, handle: GuestProcess): Promise<void> {
@@ -214,7 +243,11 @@ export class AttachAddon implements ITerminalAddon {
 
   #type(text: string): void {
     if (this.#replayUntil > 0 && isReply(text)) return;
-    this.#typing.add(new TextEncoder().encode(text));
+    this.#add(new TextEncoder().encode(text));
+  }
+
+  #add(bytes: Uint8Array): void {
+    if (this.#state.name !== "ended" && this.#state.name !== "failed") this.#typing.add(bytes);
   }
 
   async #resize({ cols, rows }: { cols: number; rows: number }): Promise<void> {
@@ -227,7 +260,7 @@ export class AttachAddon implements ITerminalAddon {
   }
 
   #fail(error: GuestError): void {
-    this.#stay = undefined;
+    this.#leave();
     this.#become({ name: "failed", error });
   }
 

@@ -47,12 +47,11 @@ class ConsolePage {
       iconButton("list", "Attach to a process", () => void this.#attach()),
     );
     existing("#tools").append(...this.#tools());
-    askForToken(link, () => void this.open());
+    askForToken(link, () => this.#goOn());
   }
 
   /** Shows the terminals of before a reload, or a new one. */
   async open(): Promise<void> {
-    for (const tab of this.#tabs.all) if (tab.state.name === "failed") this.#tabs.drop(tab);
     try {
       const { tabs, current } = await keptTabs(this.#link.processes);
       for (const content of tabs) this.#tabs.add(content);
@@ -69,22 +68,30 @@ class ConsolePage {
     this.#tabs.stream(isWanted);
   }
 
+  /** With another token. */
+  #goOn(): void {
+    if (this.#tabs.current === undefined) void this.open();
+    else this.#tabs.renew();
+  }
+
   #tools(): HTMLElement[] {
-    const { button: files } = new PanelSwitch({
+    const files: PanelSwitch = new PanelSwitch({
       name: "files",
       icon: "folder",
       label: "Files",
       panel: new FilesPanel(existing("#files"), this.#link),
+      onAlone: () => status.show(false),
     });
-    const { button: status } = new PanelSwitch({
+    const status: PanelSwitch = new PanelSwitch({
       name: "status",
       icon: "activity",
       label: "Status",
       panel: new StatusPanel(existing("#status"), this.#link),
+      onAlone: () => files.show(false),
     });
     return [
-      files,
-      status,
+      files.button,
+      status.button,
       iconButton("search", "Search the terminal", () => this.#search.open()),
       iconButton("eye", "Read-only link", () => void this.#share()),
       iconButton("contrast", "Dark or light", () => this.#theme.toggle()),

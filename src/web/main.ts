@@ -12,6 +12,10 @@ const link = new Link(token, view !== undefined);
 const theme = new Theme();
 void new LifeSign(link);
 
+// Opened out of sight, it begins once it is seen.
+if (document.hidden) {
+  await new Promise((seen) => document.addEventListener("visibilitychange", seen, { once: true }));
+}
 const page = view === undefined ? openConsole(link, theme) : openView(link, theme, view);
 
 /** Nothing goes on in a page that nobody looks at: it would keep the machine awake. */

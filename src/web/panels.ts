@@ -10,23 +10,30 @@ export interface Panel {
 
 const NARROW = matchMedia("(max-width: 760px)");
 
+/** What a panel is switched by. */
+export interface PanelSwitchOptions {
+  name: "files" | "status";
+  icon: string;
+  label: string;
+  panel: Panel;
+  /** It was shown where there is room for one. */
+  onAlone: () => void;
+}
+
 /** Shows a panel or hides it, by a button; kept for reloads. On a small screen one shows at a time. */
 export class PanelSwitch {
   readonly button: HTMLButtonElement;
-  readonly #name: "files" | "status";
+  readonly #name: PanelSwitchOptions["name"];
   readonly #node: HTMLElement;
   readonly #panel: Panel;
-  readonly #onShow: () => void;
+  readonly #onAlone: () => void;
   #isShown = false;
 
-  constructor(
-    options: { name: "files" | "status"; icon: string; label: string; panel: Panel },
-    onShow: () => void = () => {},
-  ) {
+  constructor(options: PanelSwitchOptions) {
     this.#name = options.name;
     this.#node = existing(`#${options.name}`);
     this.#panel = options.panel;
-    this.#onShow = onShow;
+    this.#onAlone = options.onAlone;
     this.button = iconButton(options.icon, options.label, () => this.toggle(), {
       "aria-expanded": "false",
       "aria-controls": options.name,
@@ -38,7 +45,7 @@ export class PanelSwitch {
   toggle(): void {
     this.show(!this.#isShown);
     if (!this.#isShown) return;
-    if (NARROW.matches) this.#onShow();
+    if (NARROW.matches) this.#onAlone();
     this.#panel.focus?.();
   }
 

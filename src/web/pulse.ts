@@ -67,8 +67,9 @@ export class Pulse {
     const wasWaiting = this.#isWaiting;
     try {
       const signal = AbortSignal.any([stopped, AbortSignal.timeout(PATIENCE_MS)]);
-      await fetch("/health", { cache: "no-store", signal });
+      const { ok } = await fetch("/health", { cache: "no-store", signal });
       if (stopped.aborted) return;
+      if (!ok) throw new Error("something on the way has answered, and not the guest");
       this.#misses = 0;
       this.#become("live");
       clearTimeout(this.#timer);

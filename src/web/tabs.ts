@@ -1,3 +1,4 @@
+import { toGuestError } from "../client/errors.ts";
 import type { AttachState } from "./attach.ts";
 import { ask } from "./dialog.ts";
 import { existing } from "./element.ts";
@@ -102,26 +103,46 @@ export class Tabs {
         this.#current?.view.terminal.focus();
         return;
       }
-      if (answer === "end") await tab.view.kill().catch(() => {});
+      if (answer === "end" && !(await this.#end(tab))) return;
     }
     const at = this.#tabs.indexOf(tab);
-    this.drop(tab);
+    // It was closed once more meanwhile.
+    if (at < 0) return;
+    this.#drop(tab);
     const next = this.#tabs[Math.min(at, this.#tabs.length - 1)];
     if (next === undefined) this.addShell();
     else this.select(this.#current ?? next);
   }
 
-  /** Takes `tab` out of the page; its program lives on. */
-  drop(tab: Tab): void {
-    this.#tabs = this.#tabs.filter((one) => one !== tab);
-    if (tab === this.#current) this.#current = undefined;
-    tab[Symbol.dispose]();
-    this.#keep();
+  /** Attaches the tab that shows anew; the others do when they are shown. */
+  renew(): void {
+    this.#current?.view.renew();
   }
 
   /** Lets output of the tab that shows flow or not, as while the page is not seen. */
   stream(isWanted: boolean): void {
     this.#current?.view.stream(isWanted);
+  }
+
+  /** Whether its program has ended; else it says why not. */
+  async #end(tab: Tab): Promise<boolean> {
+    try {
+      await tab.view.kill();
+    } catch (reason) {
+      const { kind, message } = toGuestError(reason);
+      if (kind === "not-found") return true;
+      tab.view.say(message);
+      return false;
+    }
+    return true;
+  }
+
+  /** Takes `tab` out of the page; its program lives on. */
+  #drop(tab: Tab): void {
+    this.#tabs = this.#tabs.filter((one) => one !== tab);
+    if (tab === this.#current) this.#current = undefined;
+    tab[Symbol.dispose]();
+    this.#keep();
   }
 
   #hideCurrent(): void {

@@ -86,8 +86,13 @@ export class TerminalView implements Disposable {
 
   /** Lets output flow or not, as while the page is not seen. */
   stream(isWanted: boolean): void {
-    if (isWanted) this.#attach.wake();
+    if (isWanted && !document.hidden) this.#attach.wake();
     else void this.#attach.rest();
+  }
+
+  /** Attaches anew, as when calls carry another token. */
+  renew(): void {
+    this.#attach.renew();
   }
 
   /** Fills its place with as many characters as fit. */

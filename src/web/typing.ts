@@ -1,3 +1,5 @@
+import { toGuestError } from "../client/errors.ts";
+
 /** What input goes to. */
 export interface Typewriter {
   /** Resolves when the guest has `bytes`; retries across cuts by itself. */
@@ -57,11 +59,26 @@ export class Typing {
       for (;;) {
         const target = this.#target();
         if (target === undefined || this.#waiting.length === 0 || this.#isClosed) return;
-        await target.sendInput(this.#take());
+        await this.#send(target, this.#take());
       }
     } catch {
-      // The program has ended or its handle was left: whoever attaches again goes on.
+      // The program has ended, or whoever attaches again goes on.
     }
+  }
+
+  async #send(target: Typewriter, bytes: Uint8Array): Promise<void> {
+    try {
+      await target.sendInput(bytes);
+    } catch (reason) {
+      // Not taken, and the token may be given anew.
+      if (toGuestError(reason).kind === "unauthenticated") this.#putBack(bytes);
+      throw reason;
+    }
+  }
+
+  #putBack(bytes: Uint8Array): void {
+    this.#waiting.unshift(bytes);
+    this.#waitingBytes += bytes.length;
   }
 
   #take(): Uint8Array {

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { addressOf, test } from "../helpers/browser.ts";
+import { addressOf, PATIENCE_MS, test } from "../helpers/browser.ts";
 import { CuttingProxy } from "../helpers/cutting-proxy.ts";
 
 const isLong = process.env["THAW_LONG"] === "1";
@@ -80,3 +80,32 @@ test.for(["reset", "drop", "half-close"] as const)(
       .toContain(reversed);
   },
 );
+
+test("a window that changed its size meanwhile tells the terminal", async ({ agent, web }) => {
+  process.kill(agent.child.pid ?? 0, "SIGSTOP");
+  await web.says(/frozen, waiting/);
+  await web.page.setViewportSize({ width: 700, height: 400 });
+  const rows = web.page.locator(".view:not([hidden]) .xterm-rows > div");
+  await expect.poll(() => rows.count(), { timeout: PATIENCE_MS }).toBeLessThan(25);
+  process.kill(agent.child.pid ?? 0, "SIGCONT");
+  await web.says(/connected/);
+  const fits = `${await rows.count()} `;
+  const told = async () => {
+    await web.run("clear; stty size");
+    await web.shows(/^\d+ \d+\s+\S*[$#]/m);
+    return await web.screen();
+  };
+
+  await expect.poll(told, { timeout: PATIENCE_MS }).toMatch(new RegExp(`^${fits}`, "m"));
+});
+
+test("an answer of something on the way is none of the guest's", async ({ browser, web }) => {
+  await web.page.route("**/health", (route) => route.fulfill({ status: 502, body: "Bad Gateway" }));
+  await web.says(/unreachable, waiting/);
+  await web.page.unroute("**/health");
+
+  await web.says(/connected/);
+  expect(new Set(browser.complaints.splice(0))).toEqual(
+    new Set(["Failed to load resource: the server responded with a status of 502 (Bad Gateway)"]),
+  );
+});

@@ -1,7 +1,6 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "playwright-core";
 import { describe, expect } from "vitest";
-import { Binary } from "../helpers/binary.ts";
 import { addressOf, PATIENCE_MS, TestBrowser, test } from "../helpers/browser.ts";
 
 test("the printed address shows a shell prompt, within a second on a machine at rest", async ({
@@ -27,57 +26,6 @@ test("what is typed arrives in order, and its output shows", async ({ web }) => 
   await expect
     .poll(async () => (await web.screen()).replaceAll(/\s/g, ""), { timeout: PATIENCE_MS })
     .toContain(reversed);
-});
-
-describe("an access token", () => {
-  test("that is missing is asked for, and then all goes on", async ({ agent, browser }) => {
-    const web = await browser.open(agent.url);
-
-    const dialog = web.page.getByRole("dialog", { name: "Access token" });
-    await dialog.waitFor();
-    expect(await dialog.textContent()).toContain("thaw serve prints it");
-    await web.page.keyboard.type(agent.token);
-    await web.page.keyboard.press("Enter");
-
-    await web.prompt();
-    browser.complaints.length = 0;
-  });
-
-  test("that is wrong is said to be, and a reload keeps the right one", async ({
-    agent,
-    browser,
-  }) => {
-    const web = await browser.open(`${agent.url}/#token=wrong`);
-
-    const dialog = web.page.getByRole("dialog", { name: "Access token" });
-    await dialog.waitFor();
-    expect(await dialog.textContent()).toContain("does not know this access token");
-    await dialog.getByLabel("Access token", { exact: true }).fill(agent.token);
-    await web.page.keyboard.press("Enter");
-    await web.prompt();
-    await web.page.reload();
-
-    await web.prompt();
-    browser.complaints.length = 0;
-  });
-
-  test("is not needed where the agent has none", async ({ browser }) => {
-    await using agent = await Binary.serve(["--no-token"]);
-    const web = await browser.open(agent.url);
-
-    await web.prompt();
-  });
-
-  test("is in no log, whatever is done", async ({ agent, web }) => {
-    await web.press("Files");
-    await web.page.getByRole("button", { name: "etc, directory" }).click();
-    await web.press("Status");
-    await web.focus();
-    await web.run("echo logged");
-    await web.shows(/^logged/m);
-
-    expect(agent.stderr).not.toContain(agent.token);
-  });
 });
 
 describe.for(["dark", "light"] as const)("in the %s", (colorScheme) => {
@@ -197,4 +145,37 @@ test("a page that nobody looks at asks for nothing, and then goes on where it wa
 
   await web.shows(/late\s*$/);
   expect(meanwhile).toEqual([]);
+});
+
+test("a page that is opened out of sight begins when it is seen", async ({ agent, browser }) => {
+  await browser.context.addInitScript(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+  });
+  const web = await browser.open(addressOf(agent));
+  await web.page.waitForLoadState("networkidle");
+  const before = browser.addresses.map((address) => new URL(address).pathname);
+  await web.page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => false });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+
+  await web.prompt();
+  expect(before.filter((path) => path !== "/" && !path.startsWith("/web/"))).toEqual([]);
+});
+
+test("on a small screen one panel shows at a time", async ({ web }) => {
+  await web.page.setViewportSize({ width: 380, height: 700 });
+  const shown = async () => [
+    await web.page.locator("#files").isVisible(),
+    await web.page.locator("#status").isVisible(),
+  ];
+  await web.press("Status");
+  const status = await shown();
+  await web.press("Files");
+  const files = await shown();
+  await web.press("Files");
+
+  expect(status).toEqual([false, true]);
+  expect(files).toEqual([true, false]);
+  expect(await shown()).toEqual([false, false]);
 });

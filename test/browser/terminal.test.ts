@@ -140,22 +140,6 @@ test("a program on pipes can be looked at", async ({ web }) => {
   await expect.poll(() => choices.count(), { timeout: PATIENCE_MS }).toBe(1);
 });
 
-test("closing a tab asks, and ends its program when it shall", async ({ web }) => {
-  await web.run("echo pid $$");
-  await web.shows(/^pid \d+/m);
-  await web.page.keyboard.press("Control+F6");
-  await web.page.keyboard.press("Delete");
-  await web.page.getByRole("dialog").getByRole("button", { name: "End it" }).click();
-
-  await expect
-    .poll(() => web.page.getByRole("tab").allTextContents(), { timeout: PATIENCE_MS })
-    .toEqual(["shell 2"]);
-  await web.prompt();
-  await web.press("Attach to a process");
-  const choices = web.page.getByRole("dialog").getByRole("button");
-  await expect.poll(() => choices.count(), { timeout: PATIENCE_MS }).toBe(1);
-});
-
 test("a program that ends says how", async ({ web }) => {
   await web.run("exit 3");
 
