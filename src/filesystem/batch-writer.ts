@@ -1,4 +1,5 @@
 import { write, writev } from "node:fs";
+import { freeBytes } from "../lib/free-bytes.ts";
 
 /** How much is collected before it is written: a smaller body is written by one call. */
 export const BATCH_BYTES = 1024 * 1024;
@@ -28,8 +29,8 @@ export class BatchWriter {
   }
 
   /**
-   * Takes `chunk`, which must not change any more. A promise asks the caller to wait before the
-   * next one, and rejects when nothing can be written.
+   * Takes `chunk` for good: its memory is given back once it is written. A promise asks the caller
+   * to wait before the next one, and rejects when nothing can be written.
    */
   push(chunk: Uint8Array): Promise<void> | undefined {
     this.#chunks.push(chunk);
@@ -65,7 +66,7 @@ export class BatchWriter {
   #writeBatch(): Promise<void> {
     const position = this.#position;
     const batch = this.takeRest();
-    const writing = this.#open().then((fd) => writeAll(fd, batch, position));
+    const writing = this.#open().then((fd) => writeAndFree(fd, batch, position));
     this.#writing = writing;
     const settled = () => {
       if (this.#writing === writing) this.#writing = undefined;
@@ -73,6 +74,11 @@ export class BatchWriter {
     writing.then(settled, () => {});
     return writing;
   }
+}
+
+async function writeAndFree(fd: number, chunks: readonly Uint8Array[], position: number) {
+  await writeAll(fd, chunks, position);
+  for (const chunk of chunks) freeBytes(chunk);
 }
 
 /** Writes all of `chunks` at `position`, however many calls that takes. */

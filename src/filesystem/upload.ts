@@ -26,7 +26,7 @@ export interface UploadRequest {
  * disposing an upload that was not committed leaves an old file as it was, and no new one.
  */
 export interface Upload extends AsyncDisposable {
-  /** Takes bytes, which must not change any more. A promise asks to wait before the next ones. */
+  /** Takes bytes for good. A promise asks to wait before the next ones. */
   push(chunk: Uint8Array): Promise<void> | undefined;
   /**
    * Makes the file hold exactly the bytes pushed, with exactly this metadata. Resolves to `false`

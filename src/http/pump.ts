@@ -2,7 +2,10 @@ import type { Readable } from "node:stream";
 
 /** Takes bytes as they come. */
 export interface Sink {
-  /** A promise asks to wait before the next chunk. What it rejects with ends the pumping. */
+  /**
+   * Takes a chunk for good. A promise asks to wait before the next one. What it rejects with ends
+   * the pumping.
+   */
   push(chunk: Uint8Array): Promise<void> | undefined;
 }
 

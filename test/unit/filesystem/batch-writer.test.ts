@@ -57,13 +57,27 @@ test("bytes arrive in order, however they are cut", async () => {
       const fd = openSync(`${scratch.path}/f`, "w");
       const writer = new BatchWriter(async () => fd);
       const chunks = lengths.map((length, index) => Buffer.alloc(length, index + 1));
+      const whole = Buffer.concat(chunks);
 
       for (const chunk of chunks) await writer.push(chunk);
       await writer.finish();
       closeSync(fd);
 
-      expect(readFileSync(`${scratch.path}/f`).equals(Buffer.concat(chunks))).toBe(true);
+      expect(readFileSync(`${scratch.path}/f`).equals(whole)).toBe(true);
     }),
     { numRuns: 20 },
   );
+});
+
+test("what is written is not kept until the garbage collector looks for it", async () => {
+  using scratch = scratchDirectory();
+  const fd = openSync(`${scratch.path}/f`, "w");
+  const writer = new BatchWriter(async () => fd);
+  const chunks = Array.from({ length: 64 }, (_, i) => Buffer.alloc(BATCH_BYTES / 16, i));
+
+  for (const chunk of chunks) await writer.push(chunk);
+  await writer.finish();
+  closeSync(fd);
+
+  expect(chunks.map((chunk) => chunk.length)).toEqual(chunks.map(() => 0));
 });
