@@ -16,6 +16,8 @@ const START_FAILURES: Record<string, (where: string) => string> = {
   EADDRINUSE: (where) => `${where} is in use: choose another port, as in --port 0`,
   EACCES: (where) => `${where} may not be bound by this user: choose a port above 1023`,
   EADDRNOTAVAIL: (where) => `${where} is no address of this machine`,
+  EINVAL: (where) =>
+    `${where} cannot be bound: a link-local address needs its link, as in fe80::1%eth0`,
   ENOTFOUND: (where) => `${where} is no host that is known here`,
 };
 

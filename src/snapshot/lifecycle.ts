@@ -177,7 +177,9 @@ export class SnapshotLifecycle {
     if (!this.#parts.heals) return nothingDone();
     this.#enter("preparing");
     try {
-      const report = await quiesce(this.#parts, settleMs, () => this.#callers);
+      const { signal } = this.#closing;
+      const callers = () => this.#callers;
+      const report = await quiesce(this.#parts, { settleMs, callers, signal });
       this.#lastPrepare = report;
       this.#parts.log.info({ ...report }, "prepared for a snapshot");
       return report;

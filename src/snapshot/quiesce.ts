@@ -35,19 +35,23 @@ export interface QuiesceParts {
 }
 
 /**
- * Brings the guest to rest. `settleMs`: how long to wait for sockets; default 1,000, at most 2,500.
- * `callers`: how many wait for the answer, each on a connection of its own.
+ * Brings the guest to rest. `settleMs`: how long to wait for sockets; default 1,000, at most 2,500,
+ * and no longer once `signal` aborts. `callers`: how many wait for the answer, each on a connection
+ * of its own.
  */
 export async function quiesce(
   parts: QuiesceParts,
-  settleMs: number | undefined,
-  callers: () => number,
+  {
+    settleMs,
+    callers,
+    signal,
+  }: { settleMs: number | undefined; callers: () => number; signal: AbortSignal },
 ): Promise<PrepareReport> {
   const start = performance.now();
   await parts.ports?.stop();
   const closed = parts.connections.quiesce();
   const deadline = start + Math.min(settleMs ?? SETTLE_MS, LONGEST_SETTLE_MS);
-  await untilGone(parts, deadline);
+  await untilGone(parts, deadline, signal);
   // Before the answer, although it makes the caller wait: behind it, the machine freezes any moment.
   await parts.compact();
   const all = await parts.sockets();
@@ -65,11 +69,15 @@ export async function quiesce(
 }
 
 /** Until the kernel has no socket of ours left but those that are being answered. */
-async function untilGone(parts: QuiesceParts, deadline: number): Promise<void> {
+async function untilGone(
+  parts: QuiesceParts,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<void> {
   while (performance.now() < deadline) {
     const lingering = countOf(await parts.sockets(), isLingering);
     if (lingering <= busy(parts.connections)) return;
-    await sleep(LOOK_MS);
+    if (!(await sleep(LOOK_MS, signal))) return;
   }
 }
 

@@ -143,14 +143,20 @@ describe("thaw serve", () => {
     expect(result.stderr).toContain("thaw serve --help");
   });
 
-  test("says which address is not this machine's, and exits with 1", async () => {
-    const result = await runProgram(LAUNCHER, ["serve", "--listen", "192.0.2.1:1"]);
+  test.for([
+    ["192.0.2.1:1", "port 1 on 192.0.2.1 is no address of this machine"],
+    [
+      "[fe80::1]:1",
+      "port 1 on fe80::1 cannot be bound: a link-local address needs its link, as in fe80::1%eth0",
+    ],
+  ] as const)(
+    "says which address is not this machine's, and exits with 1: %s",
+    async ([address, complaint]) => {
+      const result = await runProgram(LAUNCHER, ["serve", "--listen", address]);
 
-    expect(result).toMatchObject({
-      code: 1,
-      stderr: "thaw: port 1 on 192.0.2.1 is no address of this machine\n",
-    });
-  });
+      expect(result).toMatchObject({ code: 1, stderr: `thaw: ${complaint}\n` });
+    },
+  );
 });
 
 describe("envd", () => {
