@@ -1,14 +1,11 @@
 import { basename } from "node:path";
-import type { Guest } from "../client/index.ts";
-import { destinationOf, localEnd, remoteEnd } from "./copy/ends.ts";
-import { fetchFile } from "./copy/fetch-tree.ts";
-import { Persistence } from "./copy/persistence.ts";
-import { Progress } from "./copy/progress.ts";
-import { sendFile } from "./copy/send-file.ts";
-import { syncTree } from "./copy/sync-tree.ts";
+import type { CopyOptions } from "../client/index.ts";
+import { destinationOf, isLocalDirectory, isRemoteDirectory } from "./destination.ts";
 import type { HostCall } from "./host-call.ts";
-import { Failure, type HostCommand } from "./host-command.ts";
+import type { HostCommand } from "./host-command.ts";
 import { USER_FLAG } from "./session-flags.ts";
+import type { RemotePath } from "./targets.ts";
+import { transfer } from "./transfer.ts";
 
 /** Copies files and directories both ways. */
 export const CP: HostCommand = {
@@ -28,67 +25,51 @@ alone. Times and modes are kept, and every transfer is checked by its SHA-256.`,
 };
 
 async function cp(call: HostCall): Promise<number> {
-  const words = [...call.operands, ...(call.rest ?? [])];
-  const destination = words.pop();
-  if (destination === undefined || words.length === 0) throw call.usage("two paths are wanted");
+  const sources = [...call.operands, ...(call.rest ?? [])];
+  const destination = sources.pop();
+  if (destination === undefined || sources.length === 0) throw call.usage("two paths are wanted");
+  const isInto = sources.length > 1 || destination.endsWith("/");
   const to = call.remotePath(destination);
-  const isInto = words.length > 1 || destination.endsWith("/");
-  let isWhole = true;
-  if (to !== undefined) {
-    const { guest } = call.openTarget(to.target);
-    const into = isInto || (await remoteEnd(guest, to.path)).kind === "directory";
-    for (const source of words) {
-      if (call.remotePath(source) !== undefined) throw call.usage("both are in guests");
-      await send(call, guest, source, destinationOf(source, to.path, into));
-    }
-  } else {
-    const into = isInto || localEnd(destination).kind === "directory";
-    for (const source of words) {
-      const from = call.remotePath(source);
-      if (from === undefined) throw call.usage("neither is in a guest: TARGET:PATH is");
-      const { guest } = call.openTarget(from.target);
-      const local = destinationOf(from.path, destination, into);
-      isWhole = (await fetch(call, guest, from.path, local)) && isWhole;
-    }
-  }
+  const copies = { call, sources, isInto };
+  const isWhole = to === undefined ? await out(copies, destination) : await into(copies, to);
   return isWhole ? 0 : 1;
 }
 
-async function send(call: HostCall, guest: Guest, local: string, remote: string): Promise<void> {
-  const { kind, size } = localEnd(local);
-  if (kind === "directory") {
-    await syncTree({ guest, local, remote, direction: "up", ...optionsOf(call) });
-  } else if (kind === "file") {
-    using progress = new Progress(basename(local), size, call.has("quiet"));
-    await sendFile({ guest, local, remote, progress, persistence: new Persistence() });
-  } else throw new Failure(`${local}: ${kind === "missing" ? "no such file" : "no file"}`);
+interface Copies {
+  call: HostCall;
+  sources: readonly string[];
+  /** The destination is a directory, there or not. */
+  isInto: boolean;
 }
 
-async function fetch(
-  call: HostCall,
-  guest: Guest,
-  remote: string,
-  local: string,
-): Promise<boolean> {
-  const end = await remoteEnd(guest, remote);
-  if (end.kind === "directory") {
-    return await syncTree({ guest, local, remote, direction: "down", ...optionsOf(call) });
+async function into({ call, sources, isInto }: Copies, to: RemotePath): Promise<boolean> {
+  if (sources.some((source) => call.remotePath(source) !== undefined)) {
+    throw call.usage("both are in guests");
   }
-  if (end.kind !== "file") {
-    throw new Failure(`${remote}: ${end.kind === "missing" ? "no such file" : "no file"}`);
+  const { guest } = call.openTarget(to.target);
+  const isDirectory = isInto || (await isRemoteDirectory(guest, to.path));
+  let isWhole = true;
+  for (const source of sources) {
+    const remote = destinationOf(source, to.path, isDirectory);
+    const copy = (options: CopyOptions) => guest.files.copyIn(source, remote, options);
+    isWhole = (await transfer({ call, label: basename(source), copy })) && isWhole;
   }
-  using progress = new Progress(basename(remote), end.size, call.has("quiet"));
-  const persistence = new Persistence();
-  await fetchFile({ guest, remote, local, progress, persistence, entry: end });
-  return true;
+  return isWhole;
 }
 
-function optionsOf(call: HostCall) {
-  return {
-    deletes: false,
-    byChecksum: call.has("checksum"),
-    isQuiet: call.has("quiet"),
-    isDry: false,
-    onChange: () => {},
-  };
+async function out({ call, sources, isInto }: Copies, destination: string): Promise<boolean> {
+  const isDirectory = isInto || isLocalDirectory(destination);
+  const froms = sources.map((source) => {
+    const from = call.remotePath(source);
+    if (from === undefined) throw call.usage("neither is in a guest: TARGET:PATH is");
+    return from;
+  });
+  let isWhole = true;
+  for (const { target, path } of froms) {
+    const { guest } = call.openTarget(target);
+    const local = destinationOf(path, destination, isDirectory);
+    const copy = (options: CopyOptions) => guest.files.copyOut(path, local, options);
+    isWhole = (await transfer({ call, label: basename(path), copy })) && isWhole;
+  }
+  return isWhole;
 }

@@ -10,3 +10,8 @@ export function grey(text: string, fd: 1 | 2): string {
 export function remark(text: string): void {
   process.stderr.write(`${grey(`thaw: ${text}`, 2)}\n`);
 }
+
+/** Says that the guest is out of reach for a while. */
+export function remarkCut(): void {
+  remark("the connection was cut; going on as soon as the guest answers");
+}

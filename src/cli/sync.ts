@@ -1,9 +1,12 @@
-import { localEnd } from "./copy/ends.ts";
-import { syncTree } from "./copy/sync-tree.ts";
+import { basename } from "node:path";
+import type { CopyPlan } from "../client/index.ts";
+import { isLocalDirectory, isRemoteDirectory } from "./destination.ts";
 import type { HostCall } from "./host-call.ts";
 import { Failure, type HostCommand } from "./host-command.ts";
+import { remark } from "./paint.ts";
 import { USER_FLAG } from "./session-flags.ts";
 import { shown } from "./shown.ts";
+import { transfer } from "./transfer.ts";
 
 /** Makes one directory as another is. */
 export const SYNC: HostCommand = {
@@ -30,22 +33,36 @@ async function sync(call: HostCall): Promise<number> {
     throw call.usage("one directory must be TARGET:PATH, and the other here");
   }
   const local = from === undefined ? first : second;
-  if (from === undefined && localEnd(local).kind !== "directory") {
-    throw new Failure(`${local} is no directory`);
+  if (from === undefined && !isLocalDirectory(local)) throw new Failure(`${local} is no directory`);
+  const { guest } = call.openTarget(away.target);
+  if (from !== undefined && !(await isRemoteDirectory(guest, from.path))) {
+    throw new Failure(`${from.path} is no directory`);
   }
-  const isWhole = await syncTree({
-    guest: call.openTarget(away.target).guest,
-    local,
-    remote: away.path,
-    direction: from === undefined ? "up" : "down",
-    deletes: call.has("delete"),
-    byChecksum: call.has("checksum"),
-    isQuiet: call.has("quiet"),
-    isDry: call.has("dryRun"),
-    onChange: (deed, { path, kind }) => {
-      if (call.has("quiet")) return;
-      process.stdout.write(`${deed} ${shown(path)}${kind === "directory" ? "/" : ""}\n`);
+  const isWhole = await transfer({
+    call,
+    label: basename(local),
+    onPlan: (plan) => {
+      if (!call.has("quiet")) tell(plan);
+      const isKept = call.has("delete") && plan.unseen.length > 0;
+      if (isKept) remark("not all could be looked at: nothing is removed");
+    },
+    copy: (shared) => {
+      const options = { ...shared, deletes: call.has("delete"), isDry: call.has("dryRun") };
+      return from === undefined
+        ? guest.files.copyIn(local, away.path, options)
+        : guest.files.copyOut(away.path, local, options);
     },
   });
   return isWhole ? 0 : 1;
+}
+
+function tell({ removals, directories, files, links }: CopyPlan): void {
+  const changed = [...directories, ...files, ...links];
+  const sorted = changed.toSorted((one, other) => (one.path < other.path ? -1 : 1));
+  for (const entry of removals) process.stdout.write(`- ${nameOf(entry)}\n`);
+  for (const entry of sorted) process.stdout.write(`+ ${nameOf(entry)}\n`);
+}
+
+function nameOf({ path, kind }: CopyPlan["files"][number]): string {
+  return `${shown(path)}${kind === "directory" ? "/" : ""}`;
 }

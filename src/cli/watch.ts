@@ -1,6 +1,6 @@
 import type { HostCall } from "./host-call.ts";
 import type { HostCommand } from "./host-command.ts";
-import { remark } from "./paint.ts";
+import { remark, remarkCut } from "./paint.ts";
 import { USER_FLAG } from "./session-flags.ts";
 import { shown } from "./shown.ts";
 
@@ -28,7 +28,7 @@ async function watch(call: HostCall): Promise<number> {
       recursive: call.has("recursive"),
       signal: leaving.signal,
       giveUpAfterMs: Number.POSITIVE_INFINITY,
-      onInterrupted: () => remark("the connection was cut; going on as soon as the guest answers"),
+      onInterrupted: remarkCut,
     });
     remark(`watching ${shown(path)}`);
     for await (const change of changes) {

@@ -5,7 +5,7 @@ import {
   type FilesystemEvent,
   type WatchDirResponse,
 } from "../../gen/filesystem/filesystem_pb.js";
-import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
+import { GuestError, isCut, toCut, toFailure, toGuestError } from "./errors.ts";
 import { EventStream } from "./event-stream.ts";
 import { anySignal, Patience, type PatienceOptions } from "./patience.ts";
 
@@ -142,8 +142,7 @@ export class DirectoryWatch implements AsyncIterable<DirectoryChange>, Disposabl
     } catch (reason) {
       stream.close();
       this.#signal.throwIfAborted();
-      // What was cut is cut for whoever opened it; what was refused is told as it is.
-      throw isCut(reason) ? toCut(reason) : toGuestError(reason);
+      throw toFailure(reason);
     }
   }
 

@@ -1,3 +1,4 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import type {
   Filesystem,
@@ -7,7 +8,7 @@ import type {
 import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
 import { EventStream } from "./event-stream.ts";
 import { PartFile } from "./part-file.ts";
-import { anySignal, Patience, type PatienceOptions } from "./patience.ts";
+import { Patience, type PatienceOptions } from "./patience.ts";
 
 /** How long nothing may come, in ms. The guest may read what it does not send, for the checksum. */
 const STALL_MS = 30_000;
@@ -17,6 +18,8 @@ const MOST_BEGINNINGS = 5;
 
 /** How a file is fetched. */
 export interface DownloadOptions extends PatienceOptions {
+  /** The file gets the time that it has in the guest. Default: that of its arrival. */
+  keepsTime?: boolean | undefined;
   /** Told how much has arrived, and how much it is. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -57,7 +60,7 @@ export class Download {
       await using part = await PartFile.open(this.#target, version, size);
       try {
         const sha256 = await this.#untilAnswered(() => this.#receive(part, version, size));
-        return await this.#finish(part, sha256, head.entry?.mode ?? 0);
+        return await this.#finish(part, sha256, head.entry);
       } catch (reason) {
         const hasChanged = reason instanceof GuestError && reason.kind === "wrong-state";
         if (!hasChanged || beginning === MOST_BEGINNINGS) throw reason;
@@ -66,13 +69,19 @@ export class Download {
     }
   }
 
-  async #finish(part: PartFile, expected: Uint8Array, mode: number): Promise<Downloaded> {
+  async #finish(
+    part: PartFile,
+    expected: Uint8Array,
+    entry: ReadFileResponse_Start["entry"],
+  ): Promise<Downloaded> {
     const sha256 = part.digest();
     if (!sha256.equals(expected)) {
       await part.remove();
       throw new GuestError("failed", `${this.#path}: what has arrived is not what was sent`);
     }
-    await part.finish(mode & MODE_BITS);
+    const { mode = 0, modifiedTime } = entry ?? {};
+    const keepsTime = this.#options.keepsTime === true && modifiedTime !== undefined;
+    await part.finish(mode & MODE_BITS, keepsTime ? timestampDate(modifiedTime) : undefined);
     return { bytes: part.bytes, sha256 };
   }
 
@@ -117,20 +126,16 @@ export class Download {
   #open(part: { offset?: bigint; length?: bigint; sumFrom?: bigint; version?: string }) {
     const request = { path: this.#path, ...part };
     return new FileStream((signal) => this.#client.readFile(request, { signal }), {
-      signal: anySignal(this.#options.signal),
+      signal: this.#options.signal,
       stallMs: STALL_MS,
     });
   }
 }
 
-class FileStream extends EventStream<ReadFileResponse> implements Disposable {
+class FileStream extends EventStream<ReadFileResponse> {
   async start(): Promise<ReadFileResponse_Start> {
     const { event } = await this.next();
     if (event.case === "start") return event.value;
     throw new GuestError("failed", "the guest did not say what the file is");
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 }

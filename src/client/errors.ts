@@ -118,6 +118,11 @@ export function toGuestError(reason: unknown): GuestError {
   return new GuestError(kind, error.rawMessage, { cause: reason });
 }
 
+/** What a call failed with: retryable when it was cut, and as it was told when it was refused. */
+export function toFailure(reason: unknown): GuestError {
+  return isCut(reason) ? toCut(reason) : toGuestError(reason);
+}
+
 /** Runs `call` and gives what it fails with as a `GuestError`. */
 export async function asGuestError<T>(call: () => Promise<T>): Promise<T> {
   try {

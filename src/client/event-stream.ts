@@ -4,13 +4,13 @@ import { anySignal } from "./patience.ts";
 /** How a stream is opened. */
 export interface StreamOptions {
   /** Ends it. */
-  signal: AbortSignal;
+  signal: AbortSignal | undefined;
   /** How long nothing may come before it counts as cut, in ms. The guest must send signs of life. */
   stallMs: number;
 }
 
 /** One stream of a guest, watched for its stand-still. Closing it is up to who opened it. */
-export class EventStream<T> {
+export class EventStream<T> implements Disposable {
   readonly #events: AsyncIterator<T>;
   readonly #own = new AbortController();
   readonly #stallMs: number;
@@ -49,6 +49,11 @@ export class EventStream<T> {
   /** Ends it; what waits for it rejects. */
   close(): void {
     this.#own.abort();
+  }
+
+  /** The same. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   #stall(): void {

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Client } from "@connectrpc/connect";
 import type { EntryInfo, Filesystem } from "../../gen/filesystem/filesystem_pb.js";
+import { type Copied, copyIn, copyOut } from "./copy/copy.ts";
+import type { CopyOptions } from "./copy/copying.ts";
 import { DirectoryWatch, type WatchOptions } from "./directory-watch.ts";
 import { Download, type Downloaded, type DownloadOptions } from "./download.ts";
 import { asGuestError, GuestError } from "./errors.ts";
@@ -79,6 +81,20 @@ export class GuestFiles {
     return await new Download(this.#parts.streaming, path, localPath, options).run();
   }
 
+  /**
+   * Makes `path` in the guest as a local file or directory is: content, modes, times and links, not
+   * owners. Of a directory only what is different is sent. Goes on by itself when it is cut off, and
+   * where an earlier run was left. Each file is the old one or the new one.
+   */
+  copyIn(localPath: string, path: string, options: CopyOptions = {}): Promise<Copied> {
+    return copyIn({ files: this, local: localPath, remote: path, options });
+  }
+
+  /** The same the other way. The guest is not trusted: nothing is written outside of `localPath`. */
+  copyOut(path: string, localPath: string, options: CopyOptions = {}): Promise<Copied> {
+    return copyOut({ files: this, local: localPath, remote: path, options });
+  }
+
   /** The whole content of a file. */
   async read(path: string, signal?: AbortSignal): Promise<Buffer> {
     const request = { path: filesPath(path), headersMs: this.#headersMs, signal };
@@ -129,24 +145,31 @@ export class GuestFiles {
   }
 
   /**
-   * A directory as a tar stream, or of it what `include` names. Throws `unreachable` when it is cut
-   * off: it is not resumed. The generator returns what could not be read, with the reason.
+   * A directory as a tar stream, or of it what `include` names. A stream that is cut off is not gone
+   * on with, but throws `unreachable`: `copyOut` goes on. The generator returns what could not be read, with the reason.
    */
   readTree(
     path: string,
-    { include = [], signal }: { include?: readonly string[]; signal?: AbortSignal } = {},
+    {
+      include = [],
+      signal,
+    }: { include?: readonly string[] | undefined; signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Uint8Array, string[]> {
     return this.#trees.read(path, include, signal);
   }
 
   /**
    * Unpacks a tar stream into a directory, which is made when it is missing. `keepOwners`: entries
-   * keep their numeric owners. Not resumed; each file is the old one or the new one all the same.
+   * keep their numeric owners. A stream that is cut off is not gone on with: `copyIn` goes on. Each
+   * file is the old one or the new one all the same.
    */
   writeTree(
     path: string,
     tar: AsyncIterable<Uint8Array>,
-    { keepOwners = false, signal }: { keepOwners?: boolean; signal?: AbortSignal } = {},
+    {
+      keepOwners = false,
+      signal,
+    }: { keepOwners?: boolean | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<{ entries: number; bytes: number }> {
     return this.#trees.write(path, tar, { keepOwners, signal });
   }

@@ -1,4 +1,7 @@
 /** The door to guests for programs on their host. */
+export type { Copied } from "./copy/copy.ts";
+export type { CopyOptions } from "./copy/copying.ts";
+export type { Plan as CopyPlan } from "./copy/plan.ts";
 export type { DirectoryChange, DirectoryWatch, WatchOptions } from "./directory-watch.ts";
 export type { Downloaded, DownloadOptions } from "./download.ts";
 export { GuestError, type GuestErrorKind, Interrupted, type Offsets } from "./errors.ts";

@@ -1,8 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { besidePath } from "./beside.ts";
 import { GuestError } from "./errors.ts";
+import { randomId } from "./random-id.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 /** How much of a version's checksum stands in the name of a part. */
@@ -27,17 +29,17 @@ export class PartFile implements AsyncDisposable {
     this.#bytes = read.bytes;
   }
 
-  /** Opens it for a `version` of `size` bytes. `version` "" is never gone on with. */
+  /** Opens it for a `version` of `size` bytes. One without a version is never gone on with. */
   static async open(target: string, version: string, size: number): Promise<PartFile> {
-    const stamp = createHash("sha256").update(version).digest("hex").slice(0, VERSION_DIGITS);
-    const name = `.${basename(target)}.${stamp}.part`;
-    await removeOthers(target, name);
-    const path = join(dirname(target), name);
+    const name = version || randomId();
+    const stamp = createHash("sha256").update(name).digest("hex").slice(0, VERSION_DIGITS);
+    const path = besidePath(target, `${stamp}.part`);
+    await removeOthers(target, path);
     const file = await open(path, constants.O_RDWR | constants.O_CREAT).catch((cause: Error) => {
       throw new GuestError("invalid", `cannot write ${path}: ${cause.message}`, { cause });
     });
     try {
-      if (version === "" || (await file.stat()).size > size) await file.truncate();
+      if ((await file.stat()).size > size) await file.truncate();
       return new PartFile({ path, target }, file, await readAll(file));
     } catch (reason) {
       await file.close();
@@ -67,10 +69,25 @@ export class PartFile implements AsyncDisposable {
   }
 
   /** Writes it down and puts it in its place. */
-  async finish(mode: number): Promise<void> {
+  async finish(mode: number, modifiedAt: Date | undefined): Promise<void> {
     await this.#file.chmod(mode & ~process.umask());
+    if (modifiedAt !== undefined) await this.#file.utimes(modifiedAt, modifiedAt);
     await this.#file.sync();
-    await rename(this.#path, this.#target);
+    try {
+      await rename(this.#path, this.#target);
+    } catch (cause) {
+      // Another download of the same has put it there.
+      if (await this.#isInPlace()) return;
+      throw new GuestError("failed", (cause as Error).message, { cause });
+    }
+  }
+
+  async #isInPlace(): Promise<boolean> {
+    const [ours, there] = await Promise.all([
+      this.#file.stat(),
+      stat(this.#target).catch(() => undefined),
+    ]);
+    return ours.ino === there?.ino && ours.dev === there.dev;
   }
 
   /** Removes it. */
@@ -101,13 +118,13 @@ async function readAll(file: FileHandle): Promise<Read> {
   }
 }
 
-async function removeOthers(target: string, name: string): Promise<void> {
+async function removeOthers(target: string, part: string): Promise<void> {
   const directory = dirname(target);
-  const start = `.${basename(target)}.`;
+  const length = basename(part).length;
+  const [start, end] = [basename(besidePath(target, "")), ".part"];
   const names = await readdir(directory).catch(() => []);
   for (const other of names) {
-    const middle = other.slice(start.length, -".part".length);
-    const isPart = other === `${start}${middle}.part` && middle.length === VERSION_DIGITS;
-    if (isPart && other !== name) await rm(join(directory, other), { force: true });
+    const isPart = other.startsWith(start) && other.endsWith(end) && other.length === length;
+    if (isPart && other !== basename(part)) await rm(join(directory, other), { force: true });
   }
 }

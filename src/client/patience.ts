@@ -88,7 +88,10 @@ export async function untilAnswered<T>(
   const patience = new Patience(options);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await call(signal === undefined ? { timeoutMs } : { timeoutMs, signal }, attempt);
+      const options = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
+      const answer = await call(options, attempt);
+      patience.answered();
+      return answer;
     } catch (reason) {
       signal?.throwIfAborted();
       if (!isCut(reason)) throw toGuestError(reason);

@@ -2,11 +2,15 @@ import { createHash } from "node:crypto";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import { type Filesystem, FileType, type TreeEntry } from "../../gen/filesystem/filesystem_pb.js";
-import { asGuestError, GuestError, toGuestError } from "./errors.ts";
+import { GuestError, toFailure } from "./errors.ts";
+import { EventStream } from "./event-stream.ts";
 import { type PatienceOptions, untilAnswered } from "./patience.ts";
+import { Taking } from "./taking.ts";
 
 /** How much of a tar stream travels in one message. */
 const CHUNK_BYTES = 256 * 1024;
+/** How long a tar stream may stand still, in ms. The guest may read or write what takes a while. */
+const STALL_MS = 60_000;
 /** How long a listing may take, in ms; with checksums every file is read. */
 const LIST_MS = 600_000;
 
@@ -71,10 +75,12 @@ export class Trees {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, string[]> {
     const hash = createHash("sha256");
-    const call = signal === undefined ? {} : { signal };
+    const request = { path, include: [...include] };
+    const open = (signal: AbortSignal) => this.#client.readTree(request, { signal });
+    using stream = new EventStream(open, { signal, stallMs: STALL_MS });
     try {
-      const request = { path, include: [...include] };
-      for await (const { event } of this.#client.readTree(request, call)) {
+      for (;;) {
+        const { event } = await stream.next();
         if (event.case === "chunk") {
           hash.update(event.value);
           yield event.value;
@@ -85,22 +91,26 @@ export class Trees {
       }
     } catch (reason) {
       signal?.throwIfAborted();
-      throw toGuestError(reason);
+      throw toFailure(reason);
     }
-    throw new GuestError("unreachable", `the tar stream of ${path} was cut off`);
   }
 
   /** Unpacks a tar stream into a directory. */
   async write(
     path: string,
     tar: AsyncIterable<Uint8Array>,
-    options: { keepOwners: boolean; signal: AbortSignal | undefined },
+    { keepOwners, signal }: { keepOwners: boolean; signal: AbortSignal | undefined },
   ): Promise<{ entries: number; bytes: number }> {
-    const { keepOwners, signal } = options;
-    const messages = toMessages({ path, keepOwners }, tar);
-    const call = signal === undefined ? {} : { signal };
-    const { entries, bytes } = await asGuestError(() => this.#client.writeTree(messages, call));
-    return { entries: Number(entries), bytes: Number(bytes) };
+    using taking = new Taking(signal);
+    const limits = { takeMs: STALL_MS, answerMs: STALL_MS };
+    const messages = taking.watch(toMessages({ path, keepOwners }, tar), limits);
+    try {
+      const { entries, bytes } = await this.#client.writeTree(messages, { signal: taking.signal });
+      return { entries: Number(entries), bytes: Number(bytes) };
+    } catch (reason) {
+      signal?.throwIfAborted();
+      throw taking.failureOf(reason);
+    }
   }
 }
 

@@ -7,8 +7,9 @@ import type {
   WriteFileRequestSchema,
 } from "../../gen/filesystem/filesystem_pb.js";
 import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
-import { anySignal, Patience, type PatienceOptions } from "./patience.ts";
+import { Patience, type PatienceOptions } from "./patience.ts";
 import { randomId } from "./random-id.ts";
+import { Taking } from "./taking.ts";
 
 const FIRST_CHUNK_BYTES = 256 * 1024;
 const LEAST_CHUNK_BYTES = 16 * 1024;
@@ -158,35 +159,24 @@ class Upload {
   }
 
   async #atOnce(): Promise<CommitUploadResponse | undefined> {
-    const stalled = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const expect = (ms: number) => {
-      clearTimeout(timer);
-      const late = new GuestError("timeout", `the guest took nothing for ${ms} ms`);
-      timer = setTimeout(() => stalled.abort(late), ms);
-    };
-    expect(CHUNK_MS);
-    const signal = anySignal(stalled.signal, this.#parts.signal);
+    using taking = new Taking(this.#parts.signal);
+    const limits = { takeMs: CHUNK_MS, answerMs: COMMIT_MS };
+    const messages = taking.watch(this.#messages(), limits);
     try {
-      const messages = this.#messages(expect);
+      const { signal } = taking;
       return (await this.#parts.streaming?.writeFile(messages, { signal }))?.committed;
     } catch (reason) {
-      throw stalled.signal.aborted ? stalled.signal.reason : reason;
-    } finally {
-      clearTimeout(timer);
+      throw taking.failureOf(reason);
     }
   }
 
-  /** Each is asked for when the one before has been taken. */
-  async *#messages(expect: (ms: number) => void): AsyncGenerator<Sent> {
+  async *#messages(): AsyncGenerator<Sent> {
     yield { event: { case: "open", value: this.#open } };
     for (let data = await this.#read(); data.length > 0; data = await this.#read()) {
-      expect(CHUNK_MS);
       yield { event: { case: "chunk", value: { offset: BigInt(this.#offset), data } } };
       this.#chunkBytes = Math.min(MOST_CHUNK_BYTES, this.#chunkBytes * 2);
       this.#moveTo(this.#offset + data.length);
     }
-    expect(COMMIT_MS);
     yield { event: { case: "commit", value: this.#content } };
   }
 

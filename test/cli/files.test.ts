@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, vi } from "vitest";
-import { LocalPlace } from "../../src/cli/copy/local-place.ts";
+import { LocalPlace } from "../../src/client/copy/local-place.ts";
 import { test } from "../helpers/agent.ts";
 import { RunningThaw, thaw } from "../helpers/thaw.ts";
 

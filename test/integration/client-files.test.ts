@@ -219,6 +219,25 @@ describe("a download", () => {
     expect(readdirSync(`${agent.directory}/d`)).toEqual([]);
   });
 
+  test("may meet another one of the same file to the same place", async ({ agent }) => {
+    using guest = new Guest(agent.url);
+    using other = new Guest(agent.url);
+    const content = randomBytes(24 * MIB);
+    writeFileSync(`${agent.directory}/source`, content);
+    mkdirSync(`${agent.directory}/d`);
+    const target = `${agent.directory}/d/target`;
+    let second: Promise<unknown> | undefined;
+    const onProgress = (done: number) => {
+      if (done > 6 * MIB) second ??= other.files.download(`${agent.directory}/source`, target);
+    };
+    await guest.files.download(`${agent.directory}/source`, target, { onProgress });
+    await second;
+
+    expect(second).toBeDefined();
+    expect(readFileSync(target).equals(content)).toBe(true);
+    expect(readdirSync(`${agent.directory}/d`)).toEqual(["target"]);
+  });
+
   test("of nothing that is there says so", async ({ agent }) => {
     using guest = new Guest(agent.url);
     const downloading = guest.files.download(`${agent.directory}/no`, `${agent.directory}/x`);

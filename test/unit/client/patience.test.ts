@@ -106,3 +106,22 @@ test("a call is made until it is answered, and a refusal is an answer", async ()
 
   expect(attempts).toEqual([1, 2, 3]);
 });
+
+test("a call that is answered in the end ends the outage", async () => {
+  const told: string[] = [];
+  const calling = untilAnswered(
+    async (_, attempt) => {
+      if (attempt < 3) throw new ConnectError("reset", Code.Internal);
+      return "answer";
+    },
+    {
+      attemptMs: 1_000,
+      onInterrupted: () => told.push("interrupted"),
+      onResumed: () => told.push("resumed"),
+    },
+  );
+  await vi.runAllTimersAsync();
+
+  expect(await calling).toBe("answer");
+  expect(told).toEqual(["interrupted", "resumed"]);
+});

@@ -1,23 +1,19 @@
-import { utimesSync } from "node:fs";
 import { join } from "node:path";
-import type { Guest, TreePath } from "../../client/index.ts";
 import { ByteReader } from "../../lib/byte-reader.ts";
 import { mapConcurrently } from "../../lib/concurrently.ts";
 import { readTar } from "../../lib/tar-reader.ts";
+import type { TreePath } from "../trees.ts";
 import { BATCHES_AT_ONCE, batchesOf, LARGE_BYTES } from "./batches.ts";
+import type { Copying } from "./copying.ts";
 import { LocalPlace } from "./local-place.ts";
-import type { Persistence } from "./persistence.ts";
 import type { Plan } from "./plan.ts";
-import type { Progress } from "./progress.ts";
 
 /** A directory of a guest on its way to one here. */
 export interface FetchTree {
-  guest: Guest;
+  copying: Copying;
   remote: string;
   local: string;
   plan: Plan;
-  progress: Progress;
-  persistence: Persistence;
 }
 
 /**
@@ -25,61 +21,50 @@ export interface FetchTree {
  * Resolves to what could not be read, with the reason.
  */
 export async function fetchTree(fetching: FetchTree): Promise<string[]> {
-  const { remote, local, plan } = fetching;
+  const { copying, remote, local, plan } = fetching;
   const place = new LocalPlace(local);
   for (const entry of plan.removals) place.remove(entry);
   for (const entry of plan.directories) place.makeDirectory(entry);
   const skipped: string[] = [];
   const alone = plan.files.filter(({ size }) => size >= LARGE_BYTES);
   const batches = batchesOf(plan.files.filter(({ size }) => size < LARGE_BYTES));
-  await mapConcurrently(batches, BATCHES_AT_ONCE, async (batch) => {
+  const fetch = async (batch: readonly TreePath[]) => {
     const { missed, reasons } = await fetchBatch(fetching, place, batch);
     skipped.push(...reasons);
     // What came as something else than a file's bytes, as another name of one.
     if (reasons.length === 0) alone.push(...missed);
-  });
-  for (const entry of alone) {
-    const whole = place.pathOf(entry.path);
-    await fetchFile({ ...fetching, remote: join(remote, entry.path), local: whole, entry });
-  }
+  };
+  await mapConcurrently(batches, BATCHES_AT_ONCE, fetch, copying.signal);
+  for (const { path } of alone) await fetchFile(copying, join(remote, path), place.pathOf(path));
   for (const entry of plan.links) place.makeLink(entry);
   for (const entry of plan.directories.toReversed()) place.finishDirectory(entry);
   return skipped;
 }
 
-/** One file of a guest on its way here. */
-export interface FetchFile {
-  guest: Guest;
-  remote: string;
-  local: string;
-  progress: Progress;
-  persistence: Persistence;
-  entry: { modifiedAt: Date | undefined };
-}
-
 /** Fetches one file; a run that was killed is gone on with from the part beside the place. */
-export async function fetchFile(fetching: FetchFile): Promise<void> {
-  const { guest, remote, local, progress, persistence, entry } = fetching;
+export async function fetchFile(copying: Copying, remote: string, local: string): Promise<void> {
   let before = 0;
-  await guest.files.download(remote, local, {
-    onInterrupted: persistence.onInterrupted,
-    onResumed: persistence.onResumed,
+  await copying.files.download(remote, local, {
+    ...copying.patienceOptions,
+    keepsTime: true,
     onProgress: (done) => {
-      progress.add(done - before);
+      copying.progress(done - before);
       before = done;
     },
   });
-  if (entry.modifiedAt !== undefined) utimesSync(local, entry.modifiedAt, entry.modifiedAt);
 }
 
 async function fetchBatch(
-  { guest, remote, progress, persistence }: FetchTree,
+  { copying, remote }: FetchTree,
   place: LocalPlace,
   batch: readonly TreePath[],
 ): Promise<{ missed: TreePath[]; reasons: string[] }> {
   const wanted = new Map(batch.map((entry) => [entry.path, entry]));
-  return await persistence.attempt(async () => {
-    const tar = guest.files.readTree(remote, { include: [...wanted.keys()] });
+  const reasons = await copying.untilDone(async () => {
+    // Nothing named would be everything.
+    if (wanted.size === 0) return [];
+    const include = [...wanted.keys()];
+    const tar = copying.files.readTree(remote, { include, signal: copying.signal });
     const source = new Draining(tar);
     for await (const entry of readTar(new ByteReader(source))) {
       const path = Buffer.from(entry.path, "latin1").toString();
@@ -87,10 +72,12 @@ async function fetchBatch(
       if (file === undefined) continue;
       await place.writeFile(file, entry);
       wanted.delete(path);
-      progress.add(file.size);
+      copying.arrived();
+      copying.progress(file.size);
     }
-    return { missed: [...wanted.values()], reasons: await source.rest() };
+    return await source.rest();
   });
+  return { missed: [...wanted.values()], reasons };
 }
 
 /** Reads a tar stream, and what is told after it. */

@@ -1,5 +1,5 @@
 import { isatty } from "node:tty";
-import { bytesText, durationText } from "../amounts.ts";
+import { bytesText, durationText } from "./amounts.ts";
 
 const INTERVAL_MS = 100;
 const BAR_WIDTH = 24;
@@ -9,34 +9,23 @@ export class Progress implements Disposable {
   readonly #label: string;
   readonly #isShown: boolean;
   readonly #start = performance.now();
-  #total: number;
+  #total = 0;
   #done = 0;
   /** What was there before we began. */
-  #skipped = 0;
+  #before: number | undefined;
   #drawnAt = 0;
 
-  constructor(label: string, totalBytes: number, isQuiet: boolean) {
+  constructor(label: string, isQuiet: boolean) {
     this.#isShown = isatty(2) && !isQuiet;
     this.#label = label;
-    this.#total = totalBytes;
   }
 
-  /** So many bytes of all are there. */
-  to(done: number, total = this.#total): void {
+  /** So many bytes of all are there; the first time, those that were there before. */
+  to(done: number, total: number): void {
+    this.#before ??= done;
     this.#done = done;
     this.#total = total;
     this.#draw();
-  }
-
-  /** So many bytes more are there. */
-  add(bytes: number): void {
-    this.to(this.#done + bytes);
-  }
-
-  /** So many bytes were there already. */
-  skip(bytes: number): void {
-    this.#skipped += bytes;
-    this.add(bytes);
   }
 
   /** Gives the line free. */
@@ -56,7 +45,7 @@ export class Progress implements Disposable {
 
   #write(): void {
     const seconds = (performance.now() - this.#start) / 1_000;
-    const rate = (this.#done - this.#skipped) / Math.max(seconds, 0.001);
+    const rate = (this.#done - (this.#before ?? 0)) / Math.max(seconds, 0.001);
     const share = this.#total === 0 ? 1 : Math.min(1, this.#done / this.#total);
     const filled = Math.round(share * BAR_WIDTH);
     const bar = `${"=".repeat(filled)}${" ".repeat(BAR_WIDTH - filled)}`;

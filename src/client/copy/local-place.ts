@@ -13,10 +13,11 @@ import {
   utimesSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import type { TreePath } from "../../client/index.ts";
+import { join } from "node:path";
 import type { TarEntry } from "../../lib/tar-reader.ts";
-import { Failure } from "../host-command.ts";
+import { besidePath } from "../beside.ts";
+import { GuestError } from "../errors.ts";
+import type { TreePath } from "../trees.ts";
 
 /** What a guest may say of a file here: nothing that gives it another's rights. */
 const MODE_BITS = 0o777;
@@ -40,7 +41,7 @@ export class LocalPlace {
   pathOf(path: string): string {
     const parts = path.split("/");
     if (parts.some((part) => part === "" || part === "." || part === "..") || path.includes("\0")) {
-      throw new Failure(`the guest calls a file ${JSON.stringify(path)}`);
+      throw new GuestError("failed", `the guest calls a file ${JSON.stringify(path)}`);
     }
     for (let length = 1; length < parts.length; length++) {
       this.#check(parts.slice(0, length).join("/"));
@@ -66,7 +67,7 @@ export class LocalPlace {
   /** Makes a link. */
   makeLink({ path, linkTarget }: TreePath): void {
     const whole = this.pathOf(path);
-    const staged = stagedPath(whole);
+    const staged = besidePath(whole, "thaw-part");
     rmSync(staged, { force: true });
     symlinkSync(linkTarget, staged);
     renameSync(staged, whole);
@@ -76,7 +77,7 @@ export class LocalPlace {
   /** Writes a small file beside its place and puts it there. */
   async writeFile({ path, mode, modifiedAt }: TreePath, entry: TarEntry): Promise<void> {
     const whole = this.pathOf(path);
-    const staged = stagedPath(whole);
+    const staged = besidePath(whole, "thaw-part");
     rmSync(staged, { force: true });
     const fd = openSync(staged, "wx", 0o600);
     try {
@@ -99,14 +100,10 @@ export class LocalPlace {
     if (this.#real.has(directory)) return;
     const whole = join(this.root, directory);
     if (lstatSync(whole, { throwIfNoEntry: false })?.isDirectory() !== true) {
-      throw new Failure(`${whole} is no directory`);
+      throw new GuestError("failed", `${whole} is no directory`);
     }
     this.#real.add(directory);
   }
-}
-
-function stagedPath(whole: string): string {
-  return join(dirname(whole), `.${basename(whole).slice(0, 200)}.thaw-part`);
 }
 
 async function fill(fd: number, { segments, size, body }: TarEntry): Promise<void> {

@@ -1,4 +1,4 @@
-import type { TreePath } from "../../client/index.ts";
+import type { TreePath } from "../trees.ts";
 
 /** From this size on a file travels alone, and is gone on with where it was cut off. */
 export const LARGE_BYTES = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import type { TreePath } from "../../client/index.ts";
+import type { TreePath } from "../trees.ts";
 
 /** What makes one tree as another is. */
 export interface Plan {
@@ -12,26 +12,33 @@ export interface Plan {
   removals: TreePath[];
   /** Devices, sockets and FIFOs, which are not copied. */
   ignored: TreePath[];
+  /** What could not be looked at, with the reasons: it may be there, so nothing extra is removed. */
+  unseen: string[];
   /** How many bytes of files are as they should be. */
   sameBytes: number;
   /** How many bytes of files are to be sent. */
   bytes: number;
 }
 
+/** What is compared. */
+export interface Compared {
+  source: readonly TreePath[];
+  there: readonly TreePath[];
+  /** What of the source could not be looked at, with the reasons. */
+  unseen: string[];
+}
+
 /** How trees are compared. */
 export interface PlanOptions {
   /** What is not in the source is removed. */
-  deletes: boolean;
+  deletes?: boolean | undefined;
   /** By content instead of by size and time. */
-  byChecksum: boolean;
+  byChecksum?: boolean | undefined;
 }
 
 /** Says what has to be done so that `there` becomes as `source` is. */
-export function planCopy(
-  source: readonly TreePath[],
-  there: readonly TreePath[],
-  options: PlanOptions,
-): Plan {
+export function planCopy({ source, there, unseen }: Compared, options: PlanOptions): Plan {
+  const { deletes = false, byChecksum = false } = options;
   const known = new Map(there.map((entry) => [entry.path, entry]));
   const plan: Plan = {
     directories: [],
@@ -39,12 +46,15 @@ export function planCopy(
     links: [],
     removals: [],
     ignored: [],
+    unseen,
     sameBytes: 0,
     bytes: 0,
   };
-  for (const entry of source) place(plan, entry, known.get(entry.path), options.byChecksum);
-  const wanted = new Set(source.map(({ path }) => path));
-  if (options.deletes) plan.removals.push(...there.filter(({ path }) => !wanted.has(path)));
+  for (const entry of source) place(plan, entry, known.get(entry.path), byChecksum);
+  if (deletes && unseen.length === 0) {
+    const wanted = new Set(source.map(({ path }) => path));
+    plan.removals.push(...there.filter(({ path }) => !wanted.has(path)));
+  }
   plan.removals = withoutChildren(plan.removals);
   return plan;
 }
