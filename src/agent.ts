@@ -68,6 +68,7 @@ export async function startAgent(config: AgentConfig, log: Logger): Promise<Agen
   const shutdown = new AbortController();
   const stalls = new StallWatch(stallTimesOf(config));
   const processes = createProcesses(config, control.cgroups, stalls, log);
+  settings.onNewToken = () => processes.viewTokens.revokeAll();
   const { searchPath, spillDir: spillDirectory } = config;
   const processParts = { processes, settings, searchPath, spillDirectory };
   const server = createServer(config, log, () => router);

@@ -6,8 +6,8 @@ export type Dialect = "e2b" | "wrenn";
  * snapshot: access token, default user, default working directory, variables of every process.
  */
 export class Settings {
-  /** The token every request must carry; `undefined` leaves the agent open. */
-  accessToken: string | undefined;
+  /** Called when another token is in force. */
+  onNewToken: () => void = () => {};
   /** Who processes and files belong to when a request names nobody. Default `root`. */
   defaultUser = "root";
   /** Where an empty path leads. `undefined`: the user's home. */
@@ -16,6 +16,18 @@ export class Settings {
   readonly internalVariables = new Map<string, string>();
   /** Set by `/init`. */
   userVariables = new Map<string, string>();
+  #accessToken: string | undefined;
+
+  /** The token every request must carry; `undefined` leaves the agent open. */
+  get accessToken(): string | undefined {
+    return this.#accessToken;
+  }
+
+  set accessToken(token: string | undefined) {
+    const isNew = token !== this.#accessToken;
+    this.#accessToken = token;
+    if (isNew) this.onNewToken();
+  }
 
   /** The variables placed in every process: the host's, and over them the agent's own. */
   variables(): Record<string, string> {

@@ -40,6 +40,11 @@ export class ViewTokens {
     return token;
   }
 
+  /** No token that was made until now allows anything any more. */
+  revokeAll(): void {
+    this.#byDigest.clear();
+  }
+
   /** What `token` allows; `undefined`: nothing. */
   find(token: string): ViewGrant | undefined {
     if (this.#byDigest.size === 0) return undefined;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Client, Code, createClient, type Interceptor } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -8,6 +9,8 @@ import { expect, vi } from "vitest";
 import { Filesystem } from "../../gen/filesystem/filesystem_pb.js";
 import { Process, Signal } from "../../gen/process/process_pb.js";
 import { startTestAgent, type TestAgent, test } from "../helpers/agent.ts";
+import { init } from "../helpers/init-client.ts";
+import { MetadataServer } from "../helpers/metadata-server.ts";
 import { type Followed, follow, running, shell, text } from "../helpers/process.ts";
 
 const TOKEN = "a-token-of-the-test";
@@ -165,6 +168,33 @@ test("a view token goes with its process", async ({ agent }) => {
   } finally {
     vi.useRealTimers();
   }
+});
+
+test("a view token goes with the access token, and does not come back with it", async () => {
+  await using service = await MetadataServer.start();
+  const config = { accessToken: TOKEN, isNotFc: false, metadataUrl: service.url };
+  await using agent = await startTestAgent(config);
+  const { owner, run, token } = await shown(agent);
+  const viewer = clientWith(agent, token);
+  const watch = async () => {
+    const leave = new AbortController();
+    await follow(viewer.connect({ process: run.selector }, { signal: leave.signal }));
+    leave.abort();
+  };
+  const replaceToken = async (accessToken: string) => {
+    const accessTokenHash = createHash("sha512").update(accessToken).digest("hex");
+    service.data = { instanceID: "i", envID: "e", address: "", accessTokenHash };
+    expect((await init(agent, { accessToken })).status).toBe(204);
+  };
+
+  await replaceToken(TOKEN);
+  await watch();
+  await replaceToken("another-token");
+  await expect(watch()).rejects.toMatchObject(refused);
+  await replaceToken(TOKEN);
+  await expect(watch()).rejects.toMatchObject(refused);
+
+  await end(owner, run);
 });
 
 test("a process waits for nobody who may only watch", async ({ agent }) => {
