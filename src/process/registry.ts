@@ -174,6 +174,7 @@ export class ProcessRegistry {
     try {
       await spawned.executed;
     } catch (reason) {
+      viewer.close();
       process.abandon();
       await exited;
       this.#starting.delete(process);

@@ -114,6 +114,20 @@ for (const transport of ["grpc", "grpc-web"] as const) {
   });
 }
 
+test("a start that fails leaves no viewer behind", async ({ agent }) => {
+  const client = agent.process();
+  const request = { process: { cmd: "true", cwd: "/missing" }, tag: "t", windowBytes: 1 };
+  await expect(running(client, request)).rejects.toMatchObject({ code: Code.InvalidArgument });
+  const next = await running(client, { ...shell("true"), windowBytes: 1 });
+  await next.rest();
+
+  const process = { selector: { case: "tag", value: "t" } } as const;
+  const viewerId = viewerOf(next) - 1n;
+  await expect(client.acknowledgeOutput({ process, viewerId, offsets: {} })).rejects.toMatchObject({
+    code: Code.NotFound,
+  });
+});
+
 test("who does not ask for a window is told of no viewer", async ({ agent }) => {
   const viewer = await running(agent.process(), { ...shell("true"), withOffsets: true });
 
