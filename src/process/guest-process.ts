@@ -55,6 +55,7 @@ export class GuestProcess {
   #end: EndEvent | undefined;
   #isToldToEnd = false;
   #isTimedOut = false;
+  #isKilledByAgent = false;
   /** Who had its outputs open when the agent closed them. */
   #holders: readonly Holder[] = [];
   #lifetime: Disposable | undefined;
@@ -147,7 +148,7 @@ export class GuestProcess {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
       );
-      this.#isTimedOut = true;
+      this.#isTimedOut ||= this.#exit === undefined;
       this.askToEnd("SIGKILL");
     });
   }
@@ -155,6 +156,10 @@ export class GuestProcess {
   /** Told by the reaper how the program ended. */
   onExit(exit: Exit): void {
     this.#exit = exit;
+    // What is sent from now on goes to those it has left, or is too late.
+    const { signal } = describeExit(exit.waitStatus);
+    this.#isKilledByAgent = signal !== undefined && this.#sent.has(signal);
+    this.#isTimedOut &&= this.#isKilledByAgent;
     this.#settle();
   }
 
@@ -186,8 +191,8 @@ export class GuestProcess {
   async signalAll(order: Order & { isScope: boolean }, abort: AbortSignal): Promise<Outcome> {
     const reach = order.isScope ? new Scope(this) : new OneProcess(this);
     this.#sent.add(order.signal);
-    if (order.graceMs !== undefined) this.#sent.add(SIGKILL);
-    const outcome = await signalAll(reach, order, abort);
+    const onKill = () => this.#sent.add(SIGKILL);
+    const outcome = await signalAll(reach, { ...order, onKill }, abort);
     // Not before: those that come to their end may have something left to write.
     if ([...this.#sent].some((number) => ENDING_SIGNALS.has(number))) this.#leaveOutputs();
     return outcome;
@@ -284,10 +289,9 @@ export class GuestProcess {
   #endEvent(exit: Exit, holders: readonly Holder[]): EndEvent & { facts: EndFacts } {
     const { waitStatus, usage } = exit;
     const end = describeExit(waitStatus);
-    const isKilledByAgent = end.signal !== undefined && this.#sent.has(end.signal);
     const facts = {
-      isTimedOut: this.#isTimedOut && isKilledByAgent,
-      isKilledByAgent,
+      isTimedOut: this.#isTimedOut,
+      isKilledByAgent: this.#isKilledByAgent,
       oomKills: this.#oomCount.kills,
       usage,
       written: this.log.offsets,

@@ -24,6 +24,8 @@ export interface Order {
   graceMs: number | undefined;
   /** Makes what those are gathered in that are killed; none: they are signalled where they are. */
   pens?: () => readonly KillPen[];
+  /** Called before the first SIGKILL. */
+  onKill?: () => void;
 }
 
 /** What became of it. */
@@ -44,6 +46,7 @@ export async function signalAll(reach: Reach, order: Order, abort: AbortSignal):
     if (order.graceMs === undefined) return outcomeOf(reached, await reach.members());
     await waitUntilGone(reach, order.graceMs, abort);
   }
+  order.onKill?.();
   // Also when nobody was seen: they may come and go faster than they are looked for.
   const pens = order.pens?.() ?? [];
   try {

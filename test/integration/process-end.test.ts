@@ -1,7 +1,7 @@
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { Signal } from "../../gen/process/process_pb.js";
 import { describeTransports, test } from "../helpers/agent.ts";
-import { type Event, follow, running, shell, start } from "../helpers/process.ts";
+import { type Event, follow, running, shell, start, text } from "../helpers/process.ts";
 
 function endOf(events: readonly Event[]) {
   const last = events.at(-1);
@@ -82,6 +82,40 @@ describeTransports("the end of a process", (transport) => {
     await client.sendSignal({ process: run.selector, signal: Signal.SIGTERM });
 
     expect(endOf(await run.rest())).toMatchObject({ signal: 15, killedByAgent: true });
+  });
+
+  test("does not claim the signal of another for a SIGKILL that was only announced", async ({
+    agent,
+  }) => {
+    const client = agent.process(transport);
+    const script = "trap 'echo term' TERM; echo on; while :; do sleep 0.05; done";
+    const run = await running(client, { ...shell(script), withOffsets: true });
+    await run.until((events) => text(events, "stdout") === "on\n");
+    const { selector } = run;
+    const grace = { seconds: 60n };
+    const signalling = client.sendSignal({ process: selector, signal: Signal.SIGTERM, grace });
+    await run.until((events) => text(events, "stdout") === "on\nterm\n");
+
+    process.kill(run.pid, "SIGKILL");
+
+    expect(endOf(await run.rest())).toMatchObject({ signal: 9, killedByAgent: false });
+    expect((await signalling).survivors).toEqual([]);
+  });
+
+  test("does not claim what ended a program before the agent signalled those it left", async ({
+    agent,
+  }) => {
+    const client = agent.process(transport);
+    const script = "sleep 1000 & echo on; kill -KILL $$";
+    const run = await running(client, { ...shell(script), withOffsets: true });
+    await run.until((events) => text(events, "stdout") === "on\n");
+    await vi.waitFor(async () => {
+      expect((await client.list({})).processes).toMatchObject([{ lingers: true }]);
+    });
+
+    await client.sendSignal({ process: run.selector, signal: Signal.SIGKILL, scope: true });
+
+    expect(endOf(await run.rest())).toMatchObject({ signal: 9, killedByAgent: false });
   });
 
   test("says that the life-time was over", async ({ agent }) => {
