@@ -335,8 +335,8 @@ export declare type StartRequest = Message<"process.StartRequest"> & {
   endAtExit: boolean;
 
   /**
-   * How much output that the log no longer holds in memory is kept in a file, in bytes, at most
-   * 16 GiB. Default 0: none. The file has no name and goes with the log. Of no effect with
+   * How much output that the log no longer holds in memory is kept in a file, in bytes, at least
+   * 64 KiB, at most 16 GiB. Default 0: none. The file has no name and goes with the log. Of no effect with
    * WHEN_FULL_WAIT, where nothing is forgotten.
    *
    * @generated from field: uint64 spill_bytes = 1005;
@@ -1282,7 +1282,8 @@ export declare const CreateViewTokenRequestSchema: GenMessage<CreateViewTokenReq
 export declare type CreateViewTokenResponse = Message<"process.CreateViewTokenResponse"> & {
   /**
    * Sent as X-Access-Token it opens Connect and AcknowledgeOutput of this process by its pid, and
-   * nothing else, for as long as the process lives and 30 s. Empty when no token is required.
+   * nothing else, for as long as the process lives and 30 s, and until another access token is in
+   * force. Empty when no token is required.
    *
    * @generated from field: string token = 1;
    */

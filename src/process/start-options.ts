@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { AgentError } from "../errors.ts";
 import type { User } from "../system/users.ts";
 import type { ProcessConfig } from "./identity.ts";
@@ -59,10 +60,12 @@ export function credentialsOf(options: StartOptions, user: User): User | undefin
   throw new AgentError("invalid", describeStart(options, reason));
 }
 
-/** What makes two starts the same. */
+/** A digest of what makes two starts the same: a request may be large, and is remembered. */
 export function requestOf({ config, tag, pty, user, hasStdin }: StartOptions): string {
   const envs = Object.entries(config.envs).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([config.cmd, config.args, envs, config.cwd, tag, pty, user.uid, hasStdin]);
+  const { cmd, args, cwd } = config;
+  const request = JSON.stringify([cmd, args, envs, cwd, tag, pty, user.uid, hasStdin]);
+  return createHash("sha256").update(request).digest("base64");
 }
 
 /** Refuses, by throwing `AgentError`, what no program can be given. */

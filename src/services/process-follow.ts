@@ -120,7 +120,7 @@ function toLogOptions(request: StartRequest, directory: string): LogOptions {
     const message = `spill_bytes: ${spillBytes} is more than the ${MOST_SPILL_BYTES} bytes a file may hold`;
     throw new AgentError("invalid", message);
   }
-  const spill = { directory, capacityBytes: Number(spillBytes) };
+  const spill = { directory, capacityBytes: Math.max(Number(spillBytes), LEAST_LOG_BYTES) };
   return {
     ...(spillBytes > 0n ? { spill } : {}),
     capacityBytes: Math.max(bytes, LEAST_LOG_BYTES),

@@ -113,6 +113,22 @@ test("the file has no name, and goes with the agent", async () => {
   await expect.poll(() => namelessFiles(directory)).toBe(before);
 });
 
+test("a file that is to hold next to nothing holds as much as the smallest log", async ({
+  agent,
+}) => {
+  const client = agent.process();
+  const request = { ...shell("seq 1 600000"), logBytes: 65_536, spillBytes: 1n };
+  const run = await running(client, request);
+  await run.rest();
+
+  const all = await (
+    await follow(client.connect({ process: run.selector, fromOffset: {} }))
+  ).rest();
+
+  expect(text(all, "stdout").length).toBeGreaterThan(65_536 + 32_768);
+  expect(text(all, "stdout").length).toBeLessThanOrEqual(2 * 65_536);
+});
+
 test("a file may not hold more than 16 GiB", async ({ agent }) => {
   const starting = start(agent.process(), { ...shell("true"), spillBytes: 2n ** 34n + 1n });
 
