@@ -4,6 +4,7 @@ import { messageOf } from "../lib/error-text.ts";
 import { startTimer } from "../lib/timer.ts";
 import { findHolders, type Holder } from "../system/holders.ts";
 import type { OomCount } from "../system/oom-watch.ts";
+import { Cause, ENDING_SIGNALS } from "./cause.ts";
 import { describeExit, type EndFacts, type Exit } from "./exit.ts";
 import { FanOut } from "./fan-out.ts";
 import type { ProcessIdentity } from "./identity.ts";
@@ -18,8 +19,6 @@ import type { EndEvent, Viewer } from "./viewer.ts";
 
 /** The most programs that are named which hold a process's outputs. */
 const MOST_HOLDERS = 64;
-/** Who sends one of these wants the process to end. */
-const ENDING_SIGNALS: ReadonlySet<number> = new Set([constants.signals.SIGTERM, SIGKILL]);
 
 /** The agent's ends of a process's descriptors; they belong to the process from then on. */
 export interface ProcessDescriptors {
@@ -47,15 +46,12 @@ export class GuestProcess {
   readonly #readers: OutputReader[] = [];
   readonly #onEnd: (event: EndEvent & { facts: EndFacts }) => void;
   readonly #oomCount: OomCount;
-  /** The numbers of the signals that the agent has sent. */
-  readonly #sent = new Set<number>();
+  readonly #cause = new Cause();
   #open = 0;
   #exit: Exit | undefined;
   #hasEnded = false;
   #end: EndEvent | undefined;
   #isToldToEnd = false;
-  #isTimedOut = false;
-  #isKilledByAgent = false;
   /** Who had its outputs open when the agent closed them. */
   #holders: readonly Holder[] = [];
   #lifetime: Disposable | undefined;
@@ -148,7 +144,7 @@ export class GuestProcess {
       viewer.fail(
         new AgentError("deadline", `the process was killed: its time of ${ms} ms is over`),
       );
-      this.#isTimedOut ||= this.#exit === undefined;
+      this.#cause.timeOut();
       this.askToEnd("SIGKILL");
     });
   }
@@ -156,10 +152,7 @@ export class GuestProcess {
   /** Told by the reaper how the program ended. */
   onExit(exit: Exit): void {
     this.#exit = exit;
-    // What is sent from now on goes to those it has left, or is too late.
-    const { signal } = describeExit(exit.waitStatus);
-    this.#isKilledByAgent = signal !== undefined && this.#sent.has(signal);
-    this.#isTimedOut &&= this.#isKilledByAgent;
+    this.#cause.settle(describeExit(exit.waitStatus));
     this.#settle();
   }
 
@@ -179,7 +172,7 @@ export class GuestProcess {
     try {
       if (this.#exit !== undefined) return;
       process.kill(this.pid, number);
-      this.#sent.add(number);
+      this.#cause.add(number);
     } catch (cause) {
       throw new AgentError("internal", `error sending signal: ${messageOf(cause)}`, { cause });
     } finally {
@@ -190,11 +183,11 @@ export class GuestProcess {
   /** The same for more than the process itself, and for the time after; tells who is still there. */
   async signalAll(order: Order & { isScope: boolean }, abort: AbortSignal): Promise<Outcome> {
     const reach = order.isScope ? new Scope(this) : new OneProcess(this);
-    this.#sent.add(order.signal);
-    const onKill = () => this.#sent.add(SIGKILL);
+    this.#cause.add(order.signal);
+    const onKill = () => this.#cause.add(SIGKILL);
     const outcome = await signalAll(reach, { ...order, onKill }, abort);
     // Not before: those that come to their end may have something left to write.
-    if ([...this.#sent].some((number) => ENDING_SIGNALS.has(number))) this.#leaveOutputs();
+    if (this.#cause.isAskedFor) this.#leaveOutputs();
     return outcome;
   }
 
@@ -290,8 +283,7 @@ export class GuestProcess {
     const { waitStatus, usage } = exit;
     const end = describeExit(waitStatus);
     const facts = {
-      isTimedOut: this.#isTimedOut,
-      isKilledByAgent: this.#isKilledByAgent,
+      ...this.#cause.facts,
       oomKills: this.#oomCount.kills,
       usage,
       written: this.log.offsets,
