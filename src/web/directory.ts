@@ -1,5 +1,5 @@
 import type { EntryInfo } from "../../gen/filesystem/filesystem_pb.js";
-import { type GuestError, toGuestError } from "../client/errors.ts";
+import { GuestError, toGuestError } from "../client/errors.ts";
 import type { Link } from "./link.ts";
 import { Poll } from "./poll.ts";
 
@@ -22,7 +22,7 @@ export class Directory {
   readonly #options: DirectoryOptions;
   readonly #poll = new Poll(POLL_MS, (signal) => this.#look(signal));
   #path: string;
-  #watcher: { id: string; path: string; sequence: bigint } | undefined;
+  #watcher: { id: string; sequence: bigint } | undefined;
 
   constructor(path: string, options: DirectoryOptions) {
     this.#path = path;
@@ -67,20 +67,32 @@ export class Directory {
 
   async #hasNews(signal: AbortSignal): Promise<boolean> {
     const { files } = this.#options.link;
-    const path = this.#path;
     const watcher = this.#watcher;
     if (watcher === undefined) {
-      const { watcherId: id } = await files.createWatcher(
-        { path, durable: true, allowNetworkMounts: true },
-        { signal },
-      );
-      this.#watcher = { id, path, sequence: 0n };
+      this.#watcher = { id: await this.#watch(signal), sequence: 0n };
       return true;
     }
     const request = { watcherId: watcher.id, afterSequence: watcher.sequence };
     const { events, sequence, resync } = await files.getWatcherEvents(request, { signal });
     watcher.sequence = sequence;
     return events.length > 0 || resync;
+  }
+
+  /** Begins a watcher that goes by itself when it is not asked for 10 minutes, as of a closed page. */
+  async #watch(signal: AbortSignal): Promise<string> {
+    const leaving = new AbortController();
+    try {
+      const begun = this.#options.link.files.watchDir(
+        { path: this.#path, durable: true, allowNetworkMounts: true },
+        { signal: AbortSignal.any([signal, leaving.signal]) },
+      );
+      for await (const { event } of begun) {
+        if (event.case === "start") return event.value.watcherId;
+      }
+      throw new GuestError("unreachable", "the watch ended before it began");
+    } finally {
+      leaving.abort();
+    }
   }
 
   async #list(signal: AbortSignal): Promise<void> {

@@ -52,6 +52,15 @@ export function drawing(name: string): SVGSVGElement {
   return svg;
 }
 
+/** Makes `children` those of `parent`. Who is one already is not taken out in between. */
+export function place(parent: Element, children: readonly Element[]): void {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  for (const [at, child] of children.entries()) {
+    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+  }
+}
+
 /** The element of the page that `selector` names. Throws where there is none. */
 export function existing(selector: string): HTMLElement {
   const found = document.querySelector<HTMLElement>(selector);

@@ -7,7 +7,8 @@ import { sizeText } from "./sizes.ts";
 export interface FileRowOptions {
   /** Enters a directory, downloads a file. */
   onOpen: () => void;
-  onRename: (name: string) => void;
+  /** `undefined`: it keeps its name. */
+  onRename: (name: string | undefined) => void;
   onDelete: () => void;
 }
 
@@ -17,9 +18,11 @@ export class FileRow {
   readonly name: string;
   readonly #options: FileRowOptions;
   readonly #open: HTMLButtonElement;
+  readonly #looks: string;
 
   constructor(entry: EntryInfo, options: FileRowOptions) {
     const { name, type, size } = entry;
+    this.#looks = looksOf(entry);
     const isDirectory = type === FileType.DIRECTORY;
     this.name = name;
     this.#options = options;
@@ -41,6 +44,11 @@ export class FileRow {
     this.node = element("li", {}, this.#open, this.#acts(isDirectory));
   }
 
+  /** Whether `entry` would look the same. */
+  shows(entry: EntryInfo): boolean {
+    return this.#looks === looksOf(entry);
+  }
+
   /** Takes the keys to it. */
   focus(): void {
     this.#open.focus();
@@ -52,7 +60,7 @@ export class FileRow {
     const form = nameForm(this.name, `New name of ${this.name}`, (name) => {
       this.node.replaceChildren(...before);
       this.focus();
-      if (name !== undefined) this.#options.onRename(name);
+      this.#options.onRename(name);
     });
     this.node.replaceChildren(form.node);
     form.focus();
@@ -74,6 +82,10 @@ export class FileRow {
       iconButton("bin", `Delete ${name}`, () => this.delete()),
     );
   }
+}
+
+function looksOf(entry: EntryInfo): string {
+  return `${entry.type} ${entry.size} ${describe(entry)}`;
 }
 
 function describe({

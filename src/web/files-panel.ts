@@ -1,17 +1,14 @@
 import { type EntryInfo, FileType } from "../../gen/filesystem/filesystem_pb.js";
-import { toGuestError } from "../client/errors.ts";
+import { GuestError, toGuestError } from "../client/errors.ts";
+import { Crumbs } from "./crumbs.ts";
 import { ask } from "./dialog.ts";
 import { Directory } from "./directory.ts";
 import { download } from "./download.ts";
 import { element, iconButton } from "./element.ts";
-import { FileRow } from "./file-row.ts";
+import { EntryList } from "./entry-list.ts";
 import type { Link } from "./link.ts";
-import { nameForm } from "./name-form.ts";
-import { ancestorsOf, join, parentOf } from "./paths.ts";
+import { join, parentOf } from "./paths.ts";
 import { UploadList } from "./upload-list.ts";
-
-/** More entries are not drawn: nobody reads them, and the page would stall. */
-const MOST_ROWS = 2_000;
 
 const KEY = "thaw.directory";
 
@@ -19,13 +16,17 @@ const KEY = "thaw.directory";
 export class FilesPanel {
   readonly #link: Link;
   readonly #node: HTMLElement;
-  readonly #crumbs = element("ol", { class: "crumbs", "aria-label": "Directory" });
-  readonly #list = element("ul", { class: "entries", "aria-label": "Entries" });
+  readonly #crumbs = new Crumbs((path) => this.#go(path));
+  readonly #entries = new EntryList({
+    onOpen: (path, entry) => this.#open(path, entry),
+    onRename: (path, name) => void this.#try(() => this.#rename(path, name)),
+    onDelete: (path, entry) => void this.#try(() => this.#delete(path, entry)),
+    onUp: () => this.#go(parentOf(this.#directory.path)),
+  });
   readonly #error = element("p", { class: "bad unseen", role: "alert" });
   readonly #picker = element("input", { type: "file", multiple: true, hidden: true });
   readonly #uploads: UploadList;
   readonly #directory: Directory;
-  #rows: FileRow[] = [];
 
   constructor(node: HTMLElement, link: Link) {
     this.#node = node;
@@ -33,21 +34,20 @@ export class FilesPanel {
     this.#directory = new Directory(sessionStorage.getItem(KEY) ?? "/", {
       link,
       onEntries: (path, entries) => this.#showEntries(path, entries),
-      onError: (error) => this.#say(error.message),
+      onError: (error) => this.#showError(error),
     });
     this.#uploads = new UploadList({ target: link.files, onDone: () => this.#directory.refresh() });
     this.#picker.addEventListener("change", () => this.#addPicked());
     node.append(
       this.#head(),
-      this.#crumbs,
+      this.#crumbs.node,
       this.#error,
-      this.#list,
+      this.#entries.node,
       this.#uploads.node,
       this.#picker,
     );
-    this.#list.addEventListener("keydown", (event) => this.#key(event));
     this.#acceptDrops();
-    this.#showCrumbs();
+    this.#crumbs.show(this.#directory.path);
   }
 
   /** Follows the directory while the panel shows. */
@@ -57,9 +57,7 @@ export class FilesPanel {
 
   /** Takes the keys to the list. */
   focus(): void {
-    const first =
-      this.#list.querySelector<HTMLElement>(".open") ?? this.#node.querySelector("button");
-    first?.focus();
+    if (!this.#entries.focus()) this.#node.querySelector("button")?.focus();
   }
 
   #head(): HTMLElement {
@@ -77,55 +75,27 @@ export class FilesPanel {
     sessionStorage.setItem(KEY, path);
     this.#say("");
     this.#directory.go(path);
-    this.#showCrumbs();
-  }
-
-  #showCrumbs(): void {
-    const steps = ancestorsOf(this.#directory.path);
-    this.#crumbs.replaceChildren(
-      ...steps.map(({ name, path }, at) => {
-        const isLast = at === steps.length - 1;
-        const attributes = isLast ? { "aria-current": "location" } : {};
-        const step = element(
-          "button",
-          { type: "button", ...attributes, click: () => this.#go(path) },
-          name,
-        );
-        return element("li", {}, step, at > 0 && !isLast ? "/" : "");
-      }),
-    );
+    this.#crumbs.show(path);
   }
 
   #showEntries(path: string, entries: readonly EntryInfo[]): void {
     this.#say("");
-    const focused = this.#rows.find(({ node }) => node.contains(document.activeElement));
-    // Somebody is typing a name into the list.
-    if (this.#list.querySelector("form") !== null) return;
-    const ordered = entries.toSorted(directoriesFirst);
-    this.#rows = ordered.slice(0, MOST_ROWS).map((entry) => this.#rowOf(path, entry));
-    const rest = ordered.length - this.#rows.length;
-    const more = rest > 0 ? [note(`and ${rest} more`)] : [];
-    const none = ordered.length === 0 ? [note("nothing here")] : [];
-    const scrolled = this.#list.scrollTop;
-    this.#list.replaceChildren(...this.#rows.map(({ node }) => node), ...more, ...none);
-    this.#list.scrollTop = scrolled;
-    if (focused !== undefined) this.#rows.find(({ name }) => name === focused.name)?.focus();
+    if (this.#entries.show(path, entries)) this.focus();
   }
 
-  #rowOf(directory: string, entry: EntryInfo): FileRow {
-    const path = join(directory, entry.name);
-    return new FileRow(entry, {
-      onOpen: () =>
-        entry.type === FileType.DIRECTORY
-          ? this.#go(path)
-          : void this.#try(() => download(this.#link, path, entry.name)),
-      onRename: (name) => void this.#try(() => this.#rename(path, join(directory, name))),
-      onDelete: () => void this.#try(() => this.#delete(path, entry)),
-    });
+  #showError({ message }: GuestError): void {
+    this.#say(message);
+    if (this.#entries.path !== this.#directory.path && this.#entries.clear()) this.focus();
   }
 
-  async #rename(source: string, destination: string): Promise<void> {
-    if (source !== destination) await this.#link.files.move({ source, destination });
+  #open(path: string, { name, type }: EntryInfo): void {
+    if (type === FileType.DIRECTORY) this.#go(path);
+    else void this.#try(() => download(this.#link, path, name));
+  }
+
+  async #rename(source: string, name: string): Promise<void> {
+    if (this.#entries.has(name)) throw new GuestError("already-exists", `"${name}" exists already`);
+    await this.#link.files.move({ source, destination: join(parentOf(source), name) });
   }
 
   async #delete(path: string, { name, type }: EntryInfo): Promise<void> {
@@ -137,18 +107,12 @@ export class FilesPanel {
   }
 
   #makeDirectory(): void {
-    const path = this.#directory.path;
-    const done = (name: string | undefined) => {
-      row.remove();
-      if (name === undefined) return;
+    const { path } = this.#directory;
+    this.#entries.nameNew("Name of the new directory", (name) => {
       void this.#try(async () => {
         await this.#link.files.makeDir({ path: join(path, name) });
       });
-    };
-    const form = nameForm("", "Name of the new directory", done);
-    const row = element("li", {}, form.node);
-    this.#list.prepend(row);
-    form.focus();
+    });
   }
 
   /** Does something and shows what has come of it, or why nothing has. */
@@ -190,29 +154,4 @@ export class FilesPanel {
       for (const file of event.dataTransfer?.files ?? []) this.#add(file);
     });
   }
-
-  #key(event: KeyboardEvent): void {
-    const at = this.#rows.findIndex(({ node }) => node.contains(document.activeElement));
-    const row = this.#rows[at];
-    if (row === undefined || event.target instanceof HTMLInputElement) return;
-    if (event.key === "ArrowDown") this.#rows[at + 1]?.focus();
-    else if (event.key === "ArrowUp") this.#rows[at - 1]?.focus();
-    else if (event.key === "Backspace") this.#go(parentOf(this.#directory.path));
-    else if (event.key === "F2") row.startRename();
-    else if (event.key === "Delete") row.delete();
-    else return;
-    event.preventDefault();
-  }
-}
-
-function note(text: string): HTMLElement {
-  return element("li", { class: "empty" }, text);
-}
-
-function rank({ type }: EntryInfo): number {
-  return type === FileType.DIRECTORY ? 0 : 1;
-}
-
-function directoriesFirst(left: EntryInfo, right: EntryInfo): number {
-  return rank(left) - rank(right) || left.name.localeCompare(right.name, "en", { numeric: true });
 }

@@ -20,6 +20,9 @@ export function nameForm(
     value: name,
     autocomplete: "off",
     spellcheck: "false",
+    required: true,
+    pattern: "[^\\/]+",
+    title: "A name without a slash",
     blur: () => done(undefined),
     keydown: (event) => {
       if ((event as KeyboardEvent).key === "Escape") done(undefined);
@@ -27,8 +30,7 @@ export function nameForm(
   });
   const onSubmit = (event: Event) => {
     event.preventDefault();
-    const given = input.value.trim();
-    done(given === "" || given.includes("/") ? undefined : given);
+    done(input.value);
   };
   return {
     node: element("form", { submit: onSubmit }, input),

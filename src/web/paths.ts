@@ -8,6 +8,11 @@ export function parentOf(path: string): string {
   return path.replace(/\/[^/]*\/?$/, "") || "/";
 }
 
+/** The last name of `path`; the root has none. */
+export function nameOf(path: string): string {
+  return path.split("/").findLast((name) => name !== "") ?? "";
+}
+
 /** Every directory on the way to `path`, the root first. */
 export function ancestorsOf(path: string): { name: string; path: string }[] {
   const names = path.split("/").filter((name) => name !== "");

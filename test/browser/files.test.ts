@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { addressOf, PATIENCE_MS, test, type WebTerminal } from "../helpers/browser.ts";
@@ -57,6 +57,121 @@ test("entries are made, renamed and deleted", async ({ web }) => {
   await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["new.txt"]);
 
   expect(readFileSync(join(scratch.path, "new.txt"), "utf8")).toBe("text");
+});
+
+test("a name that is taken is refused, and its file stays", async ({ web }) => {
+  using scratch = scratchDirectory();
+  writeFileSync(join(scratch.path, "kept.txt"), "kept");
+  writeFileSync(join(scratch.path, "moved.txt "), "moved");
+  await goTo(web, scratch.path);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toHaveLength(2);
+  const rename = async (name?: string) => {
+    await web.page.getByRole("button", { name: /^moved.txt/ }).focus();
+    await web.page.keyboard.press("F2");
+    await web.page.keyboard.press("Control+A");
+    if (name !== undefined) await web.page.keyboard.type(name);
+    await web.page.keyboard.press("Enter");
+  };
+  // As it is, with the blank at its end.
+  await rename();
+  await rename("kept.txt");
+
+  const said = web.page.locator("#files [role=alert]");
+  await expect.poll(() => said.textContent(), { timeout: PATIENCE_MS }).toMatch(/exists already/);
+  expect(readFileSync(join(scratch.path, "kept.txt"), "utf8")).toBe("kept");
+  expect(readFileSync(join(scratch.path, "moved.txt "), "utf8")).toBe("moved");
+});
+
+test("what changes while a name is typed shows when that is left", async ({ web }) => {
+  using scratch = scratchDirectory();
+  writeFileSync(join(scratch.path, "first"), "");
+  await goTo(web, scratch.path);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["first"]);
+  await web.press("New directory");
+  const told = web.page.waitForResponse("**/filesystem.Filesystem/ListDir");
+  writeFileSync(join(scratch.path, "second"), "");
+  await told;
+  await web.page.keyboard.press("Escape");
+
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["first", "second"]);
+});
+
+test("an entry stays in its place while others change, so that it can be clicked", async ({
+  web,
+}) => {
+  using scratch = scratchDirectory();
+  for (const name of ["a", "b", "d"]) writeFileSync(join(scratch.path, name), "");
+  await goTo(web, scratch.path);
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["a", "b", "d"]);
+  const entry = web.page.getByRole("button", { name: /^b, .*download$/ });
+  const before = await entry.elementHandle();
+  await entry.focus();
+  rmSync(join(scratch.path, "a"));
+  writeFileSync(join(scratch.path, "c"), "");
+  writeFileSync(join(scratch.path, "d"), "longer");
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["b", "c", "d"]);
+  const size = web.page.getByRole("button", { name: "d, 6 B, download" });
+  await size.waitFor();
+
+  expect(await before?.evaluate((node) => node === document.activeElement)).toBe(true);
+});
+
+test("directories are entered and left by the keyboard alone", async ({ web }) => {
+  using scratch = scratchDirectory();
+  mkdirSync(join(scratch.path, "outer/empty"), { recursive: true });
+  writeFileSync(join(scratch.path, "outer/file"), "");
+  await goTo(web, scratch.path);
+  const focused = () => web.page.evaluate(() => document.activeElement?.ariaLabel);
+  const has = (label: string) => expect.poll(focused, { timeout: PATIENCE_MS }).toBe(label);
+  await has("outer, directory");
+  await web.page.keyboard.press("Enter");
+  await has("empty, directory");
+  await web.page.keyboard.press("ArrowDown");
+  await has("file, 0 B, download");
+  await web.page.keyboard.press("ArrowUp");
+  await web.page.keyboard.press("Enter");
+  await has("Parent directory");
+  await web.page.keyboard.press("Enter");
+  await web.page.getByRole("button", { name: "empty, directory" }).focus();
+  await web.page.keyboard.press("Backspace");
+
+  await has("outer, directory");
+});
+
+test("a page leaves no watcher behind that lives for good", async ({ browser, web }) => {
+  using scratch = scratchDirectory();
+  await goTo(web, scratch.path);
+  await web.page.getByText("nothing here").waitFor();
+  writeFileSync(join(scratch.path, "new"), "");
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["new"]);
+
+  // One of WatchDir goes when nobody asks for it, one of CreateWatcher when it is removed.
+  const calls = browser.addresses.filter((address) => address.includes("Watch"));
+  expect(calls.map((address) => address.split("/").at(-1))).toContain("WatchDir");
+  expect(calls.filter((address) => address.endsWith("/CreateWatcher"))).toEqual([]);
+});
+
+test("files that are dropped are uploaded, and one of them can be left", async ({ web }) => {
+  using scratch = scratchDirectory();
+  await goTo(web, scratch.path);
+  await web.page.getByText("nothing here").waitFor();
+  const held = Promise.withResolvers<void>();
+  await web.page.route("**/filesystem.Filesystem/CommitUpload", async (route) => {
+    await held.promise;
+    await route.continue();
+  });
+  await web.page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    for (const name of ["one", "two", "three"]) dataTransfer.items.add(new File([name], name));
+    const drop = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+    document.querySelector("#files")?.dispatchEvent(drop);
+  });
+  await web.press("Cancel two");
+  held.resolve();
+
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["one", "three"]);
+  expect(await web.page.locator(".uploads li").count()).toBe(0);
+  expect(readFileSync(join(scratch.path, "three"), "utf8")).toBe("three");
 });
 
 test("what the guest refuses is said, and nothing else happens", async ({ browser, web }) => {
