@@ -55,7 +55,8 @@ export function drawing(name: string): SVGSVGElement {
 /** Makes `children` those of `parent`. Who is one already is not taken out in between. */
 export function place(parent: Element, children: readonly Element[]): void {
   const wanted = new Set(children);
-  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  const gone = [...parent.children].filter((child) => !wanted.has(child));
+  for (const child of gone) child.remove();
   for (const [at, child] of children.entries()) {
     if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
   }
