@@ -49,14 +49,10 @@ export class Relay {
   close(): void {
     this.#isClosed = true;
     this.#server.close();
-    for (const socket of this.#sockets) {
-      const fd = descriptorOf(socket);
-      if (fd !== undefined) resetOnClose(fd);
-      socket.destroy();
-    }
+    for (const socket of this.#sockets) cut(socket);
   }
 
-  /** Each side may end its direction while the other goes on; an error ends both. */
+  /** Each side may end its direction while the other goes on; who is cut on one is cut on both. */
   #carry(outer: Socket): void {
     const { port, toAddress: host } = this.#route;
     const inner = connect({ port, host, allowHalfOpen: true });
@@ -68,12 +64,16 @@ export class Relay {
     ] as const) {
       this.#sockets.add(one);
       one.setNoDelay();
-      one.on("error", () => other.destroy());
-      one.once("close", (hadError: boolean) => {
-        this.#sockets.delete(one);
-        if (hadError) other.destroy();
-      });
+      one.on("error", () => cut(other));
+      one.once("close", () => this.#sockets.delete(one));
       one.pipe(other);
     }
   }
+}
+
+/** Ends it by RST: an end would make what has come so far look complete. */
+function cut(socket: Socket): void {
+  const fd = descriptorOf(socket);
+  if (fd !== undefined) resetOnClose(fd);
+  socket.destroy();
 }

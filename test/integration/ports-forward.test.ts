@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect } from "vitest";
 import { Ports } from "../../gen/ports/ports_pb.js";
@@ -214,6 +214,20 @@ describe("a forwarded connection", () => {
     });
   });
 
+  test("fails when the program cuts it behind what it has sent", async ({ agent }) => {
+    await using service = await Service.start();
+    using outer = await hold("h2", agent);
+    const forwarding = await Forwarding.open(outer, { port: service.port });
+    const inner = await service.accepted();
+
+    // More than is under way to a caller that does not read.
+    inner.write(Buffer.alloc(LARGE));
+    await standstill(() => inner.writableLength);
+    inner.resetAndDestroy();
+
+    await expect(textOf(forwarding)).rejects.toMatchObject({ code: Code.FailedPrecondition });
+  });
+
   test("says that it lives when nothing happens for as long as the caller names", async ({
     agent,
   }) => {
@@ -384,17 +398,22 @@ describe("List", () => {
     const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
     const [line] = (await once(child.stdout, "data")) as [Buffer];
     const port = Number(line.toString());
+    const client = connect(port, "127.0.0.1");
+    await once(client, "connect");
 
     const { listeners } = await agent.client(Ports).list({});
+    client.destroy();
     child.kill();
     await once(child, "close");
 
-    expect(listeners.find((one) => one.port === port)).toMatchObject({
-      address: "127.0.0.1",
-      pid: child.pid,
-      command: `${process.execPath} -e ${script}`,
-      forwardedAt: "",
-    });
+    expect(listeners.filter((one) => one.port === port)).toMatchObject([
+      {
+        address: "127.0.0.1",
+        pid: child.pid,
+        command: `${process.execPath} -e ${script}`,
+        forwardedAt: "",
+      },
+    ]);
     expect(listeners.find((one) => one.port === agent.port)).toMatchObject({ pid: process.pid });
     expect(listeners.map((one) => one.port)).toEqual(
       listeners.map((one) => one.port).toSorted((one, other) => one - other),

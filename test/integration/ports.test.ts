@@ -30,10 +30,14 @@ async function service(host: string, port = 0): Promise<{ server: Server; port: 
     socket.once("end", () => socket.end(Buffer.concat(chunks).toString().toUpperCase()));
     socket.on("error", () => {});
   });
+  return { server, port: await portOf(server, host, port) };
+}
+
+async function portOf(server: Server, host = "127.0.0.1", port = 0): Promise<number> {
   server.listen(port, host);
   await once(server, "listening");
   const address = server.address();
-  return { server, port: typeof address === "object" && address !== null ? address.port : 0 };
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 async function ask(port: number, text: string): Promise<string> {
@@ -63,6 +67,48 @@ test.for(["127.0.0.1", "::1"])(
       await close(server);
     }),
 );
+
+test("a service that says its last word first still hears the rest", () =>
+  withForwarder(async (forwarder) => {
+    const heard: Buffer[] = [];
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.end("last word");
+      socket.on("data", (chunk: Buffer) => heard.push(chunk));
+    });
+    const port = await portOf(server);
+    await forwarded(forwarder, port);
+    const client = connect({ port, host: OUTER, allowHalfOpen: true });
+    client.resume();
+    await once(client, "end");
+
+    client.end("the rest");
+    await vi.waitFor(() => expect(Buffer.concat(heard).toString()).toBe("the rest"), WITHIN);
+    await close(server);
+  }));
+
+test("a connection that is cut on one side is cut on the other, and does not look ended", () =>
+  withForwarder(async (forwarder) => {
+    const server = createServer();
+    const port = await portOf(server);
+    await forwarded(forwarder, port);
+    for (const cutter of ["inner", "outer"] as const) {
+      const client = connect(port, OUTER);
+      const [inner] = (await once(server, "connection")) as [Socket];
+      inner.write("a part");
+      await once(client, "data");
+      const [cut, other] = cutter === "inner" ? [inner, client] : [client, inner];
+      const ending = new Promise((resolve) => {
+        other.once("error", (reason: NodeJS.ErrnoException) => resolve(reason.code));
+        other.once("end", () => resolve("ended"));
+      });
+      other.resume();
+
+      cut.resetAndDestroy();
+
+      expect(await ending, cutter).toBe("ECONNRESET");
+    }
+    await close(server);
+  }));
 
 test("the way to a service that has gone is closed, and opened again when it is back", () =>
   withForwarder(async (forwarder) => {

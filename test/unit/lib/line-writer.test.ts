@@ -50,6 +50,18 @@ test("what was dropped is told in its place", async ({ pipe, writer }) => {
   ]);
 });
 
+test("nothing is dropped that has room since the reader has read", ({ pipe, writer }) => {
+  writer.write(`${"x".repeat(1_040_000)}\n`);
+  pipe.lines();
+  writer.write(`${"y".repeat(100_000)}\n`);
+
+  for (let reads = 0; writer.awake !== undefined && reads < 100; reads += 1) {
+    pipe.lines();
+    writer.flush();
+  }
+  expect(pipe.lines().map((line) => line.slice(0, 10))).toEqual(["xxxxxxxxxx", "yyyyyyyyyy"]);
+});
+
 test("a reader that is gone keeps nothing awake, and gets all when it is back", async ({
   pipe,
   writer,
