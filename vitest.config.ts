@@ -51,6 +51,8 @@ export default defineConfig({
           hookTimeout: 30_000,
           pool: "forks" as const,
           retry,
+          // Readers that are watched for minutes are watched together.
+          maxConcurrency: 100,
           // Rates are measured: nothing else runs beside.
           fileParallelism: false,
           sequence: { groupOrder: 2 },

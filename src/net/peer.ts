@@ -1,6 +1,8 @@
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
+import { OwedAnswer } from "./owed-answer.ts";
 
 interface Handle {
   fd?: number;
@@ -10,6 +12,9 @@ interface Handle {
 
 /** A window that begins with this much, or more, may grow by far more between two looks. */
 const GROWING_BYTES = 14_000;
+
+/** A program can read nothing of a record of TLS before its system has taken all of it. */
+const TLS_RECORD_BYTES = 16 * 1024;
 
 /** For how long what the kernel said is good enough, in ms: thousands of streams may ask at once. */
 const FRESH_MS = 5;
@@ -24,6 +29,7 @@ interface Carrier {
 export class Peer {
   readonly #socket: Socket;
   readonly #carrier: Carrier;
+  readonly #owed = new OwedAnswer();
   #largestWindowBytes = 0;
   #takenBytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -86,18 +92,17 @@ export class Peer {
 
   /**
    * How much its system takes before its program has to read: the largest receive window that was
-   * seen, or all it has ever taken where that is more and may have fit. 0 while the system itself
-   * is silent, as then nobody is there who reads.
+   * seen, or all it has ever taken where that is more and may have fit; over TLS a record as well.
+   * 0 while the system itself is silent, as then nobody is there who reads.
    */
   windowBytes(stallMs: number): number {
     const info = this.#info;
     if (info === undefined) return 0;
     this.#largestWindowBytes = Math.max(this.#largestWindowBytes, info.sendWindowBytes);
-    const owesAnswer = info.unacked > 0 || info.unansweredProbes > 0;
-    const silentMs = Math.min(info.lastAckReceivedMs, info.lastDataReceivedMs);
-    if (owesAnswer && silentMs >= stallMs) return 0;
+    if (this.#owed.owedMs(info, performance.now()) >= stallMs) return 0;
     const seen = this.#largestWindowBytes;
-    return seen < GROWING_BYTES ? seen : Math.max(seen, this.#takenBytes);
+    const bytes = seen < GROWING_BYTES ? seen : Math.max(seen, this.#takenBytes);
+    return this.#isEncrypted ? bytes + TLS_RECORD_BYTES : bytes;
   }
 
   /** Closes the connection by RST: what it has not taken is forgotten, in the kernel as well. */
@@ -113,6 +118,10 @@ export class Peer {
   get #unacknowledgedBytes(): number {
     const { fd = -1 } = this.#handle;
     return fd < 0 ? 0 : unacknowledgedBytes(fd);
+  }
+
+  get #isEncrypted(): boolean {
+    return (this.#socket as Partial<TLSSocket>).encrypted === true;
   }
 
   /** Node offers the queue sizes on the socket's handle only. */

@@ -38,6 +38,11 @@ export interface StallTimes {
   now?: () => number;
 }
 
+/** How long a peer may take nothing behind a window of `windowBytes`, in ms. */
+export function patienceMs(windowBytes: number, leastMs: number, mostMs: number): number {
+  return Math.max(leastMs, Math.min(mostMs, windowBytes * SILENCE_MS_PER_WINDOW_BYTE));
+}
+
 interface Entry {
   watched: Watched;
   taken: number;
@@ -115,8 +120,8 @@ export class StallWatch {
   }
 
   #limitOf(watched: Watched): number {
-    const hiddenMs = (watched.windowBytes?.(this.#stallMs) ?? 0) * SILENCE_MS_PER_WINDOW_BYTE;
-    const limitMs = Math.max(this.#stallMs, Math.min(this.#largeWindowMs, hiddenMs));
+    const windowBytes = watched.windowBytes?.(this.#stallMs) ?? 0;
+    const limitMs = patienceMs(windowBytes, this.#stallMs, this.#largeWindowMs);
     return Math.min(limitMs, watched.stallMs ?? limitMs);
   }
 

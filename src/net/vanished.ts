@@ -1,4 +1,5 @@
 import type { TcpInfo } from "../system/tcp.ts";
+import { OwedAnswer } from "./owed-answer.ts";
 
 /** A connection whose peer may vanish. */
 export interface Mortal {
@@ -12,8 +13,6 @@ export interface Mortal {
 export const VANISHED_LOOK_MS = 10_000;
 /** For how long a peer may leave everything unanswered, in ms. */
 const SILENCE_MS = 20_000;
-/** The kernel's clock ticks every 4 or 10 ms; an answer is one when it is later by more. */
-const TICK_MS = 20;
 
 /**
  * Finds peers that have vanished with data under way. The kernel itself would send that again for
@@ -22,8 +21,7 @@ const TICK_MS = 20;
 export class VanishedWatch {
   readonly #connections: Iterable<Mortal>;
   readonly #now: () => number;
-  /** Since when each peer that owes an answer has been seen to owe it. */
-  readonly #owing = new Map<Mortal, number>();
+  #owing = new WeakMap<Mortal, OwedAnswer>();
   #lookedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
@@ -37,25 +35,20 @@ export class VanishedWatch {
   run(isRunning: boolean): void {
     clearInterval(this.#timer);
     this.#timer = isRunning ? setInterval(() => this.check(), VANISHED_LOOK_MS).unref() : undefined;
-    if (!isRunning) this.#owing.clear();
   }
 
   /** Looks once. Who is seen owing an answer for the whole time of silence is cut off. */
   check(): void {
     const now = this.#now();
     // A machine that stood still heard no answers: what was seen before it says nothing.
-    if (now - this.#lookedAt > 2 * VANISHED_LOOK_MS) this.#owing.clear();
+    if (now - this.#lookedAt > 2 * VANISHED_LOOK_MS) this.#owing = new WeakMap();
     this.#lookedAt = now;
-    const before = new Map(this.#owing);
-    this.#owing.clear();
     for (const connection of this.#connections) {
       const info = connection.tcpInfo();
-      if (info === undefined || (info.unacked === 0 && info.unansweredProbes === 0)) continue;
-      const since = before.get(connection);
-      const silentMs = Math.min(info.lastAckReceivedMs, info.lastDataReceivedMs);
-      if (since === undefined || silentMs + TICK_MS < now - since) this.#owing.set(connection, now);
-      else if (now - since < SILENCE_MS) this.#owing.set(connection, since);
-      else connection.reset();
+      if (info === undefined) continue;
+      const owed = this.#owing.get(connection) ?? new OwedAnswer();
+      this.#owing.set(connection, owed);
+      if (owed.owedMs(info, now) >= SILENCE_MS) connection.reset();
     }
   }
 }

@@ -24,7 +24,8 @@ const AT_UNACKED = 24;
 const AT_LAST_DATA_SENT = 44;
 const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
-/** Since Linux 4.1. */
+/** Both since Linux 4.1. */
+const AT_BYTES_ACKNOWLEDGED = 120;
 const AT_BYTES_RECEIVED = 128;
 /** Since Linux 5.4. */
 const AT_SEND_WINDOW = 228;
@@ -47,6 +48,8 @@ export interface TcpInfo {
   lastDataReceivedMs: number;
   /** How long ago the last acknowledgement came, in ms. */
   lastAckReceivedMs: number;
+  /** Bytes that were sent and acknowledged. */
+  acknowledgedBytes: number;
   /** Bytes that have come, in order. */
   receivedBytes: number;
   /** How much the peer has said that it takes, in bytes. */
@@ -79,6 +82,7 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
     lastDataSentMs: info.readUInt32LE(AT_LAST_DATA_SENT),
     lastDataReceivedMs: info.readUInt32LE(AT_LAST_DATA_RECEIVED),
     lastAckReceivedMs: info.readUInt32LE(AT_LAST_ACK_RECEIVED),
+    acknowledgedBytes: Number(info.readBigUInt64LE(AT_BYTES_ACKNOWLEDGED)),
     receivedBytes: Number(info.readBigUInt64LE(AT_BYTES_RECEIVED)),
     sendWindowBytes: info.readUInt32LE(AT_SEND_WINDOW),
   };

@@ -5,10 +5,21 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { StartRequestSchema } from "../../gen/process/process_pb.js";
 import { Binary } from "../helpers/binary.ts";
+import { makeCertificate } from "../helpers/certificate.ts";
 import { h2Request, PREFACE, settings, windowUpdate } from "../helpers/h2-frames.ts";
 import { NarrowSocket } from "../helpers/narrow-socket.ts";
 import { frame } from "../helpers/raw-rpc.ts";
 import { filesPath, type HttpVersion, httpVersions } from "../helpers/requests.ts";
+import {
+  byHalves,
+  byPages,
+  CHROMIUM,
+  readHttp2,
+  readPlain,
+  readTls,
+  type SlowReader,
+  type SlowReading,
+} from "../helpers/slow-readers.ts";
 
 const KIB = 1_024;
 const BUFFER_BYTES = 4 * KIB;
@@ -60,8 +71,13 @@ function yes(): Asked {
 }
 
 /** A peer with a small receive buffer that has asked for something. */
-function open(version: HttpVersion, asked: Asked, bufferBytes: number | undefined): NarrowSocket {
-  const socket = new NarrowSocket(port, bufferBytes);
+function open(
+  version: HttpVersion,
+  asked: Asked,
+  bufferBytes: number | undefined,
+  to = port,
+): NarrowSocket {
+  const socket = new NarrowSocket(to, bufferBytes);
   socket.send(version === "h1" ? http1Request(asked) : http2Request(asked));
   return socket;
 }
@@ -156,28 +172,59 @@ const WATCHED_MS = Number(process.env["THAW_STALLS_MS"] ?? 450_000);
 
 if (!isLong) console.info("skipped: readers that are watched for minutes, for want of THAW_LONG=1");
 
+type Start = (reading: SlowReading) => SlowReader;
+
+const buffers = [4, 8, 32, 64, undefined, 256, 1024].map((kib) =>
+  kib === undefined ? undefined : kib * KIB,
+);
+
+/** Who reads 1 KiB/s for as long as the long form takes. */
+const READERS: readonly (readonly [name: string, start: Start])[] = [
+  ...buffers.flatMap((bytes) => [
+    [
+      `over HTTP/1.1, with a buffer of ${bytes}`,
+      (to: SlowReading) => readPlain(to, bytes),
+    ] as const,
+    [
+      `over HTTP/2, with a buffer of ${bytes}`,
+      (to: SlowReading) => {
+        const reader = open("h2", { path: to.path, headers: {} }, bytes, to.port);
+        reader.start(to.bytesPerS);
+        return reader;
+      },
+    ] as const,
+    [`over TLS, with a buffer of ${bytes}`, (to: SlowReading) => readTls(to, bytes)] as const,
+  ]),
+  ["over HTTP/2 as Node's client does", (to) => readHttp2(to, byHalves(64 * KIB))],
+  ["over HTTP/2, windows of 256 KiB", (to) => readHttp2(to, byHalves(256 * KIB))],
+  ["over HTTP/2 as Go's client does", (to) => readHttp2(to, byPages(4 * KIB * KIB))],
+  ["over HTTP/2 as Chromium does", (to) => readHttp2(to, CHROMIUM)],
+];
+
 describe.runIf(isLong)("a reader of 1 KiB/s is never cut off", () => {
-  test.concurrent.for(
-    httpVersions.flatMap((version) =>
-      [4, 8, 32, 64, undefined, 256, 1024].map((kib) => [version, kib] as const),
-    ),
-  )(
-    "over %s, whatever its receive buffer: %s KiB",
-    { timeout: WATCHED_MS + 60_000 },
-    async ([version, kib]) => {
-      using reader = open(version, ask(large), kib === undefined ? undefined : kib * KIB);
-      reader.start(KIB);
-      const end = performance.now() + WATCHED_MS;
+  let secure: Binary;
+  beforeAll(async () => {
+    const { cert, key } = makeCertificate();
+    const files = [join(directory, "cert"), join(directory, "key")] as const;
+    writeFileSync(files[0], cert);
+    writeFileSync(files[1], key);
+    secure = await Binary.serve(["--no-token", "--tls-cert", files[0], "--tls-key", files[1]]);
+  });
+  afterAll(() => secure[Symbol.asyncDispose]());
 
-      await vi.waitFor(
-        () => {
-          expect(reader.isOpen || performance.now() >= end).toBe(true);
-          expect(performance.now()).toBeGreaterThan(end);
-        },
-        { timeout: WATCHED_MS + 30_000, interval: 500 },
-      );
+  test.concurrent.for(READERS)("%s", { timeout: WATCHED_MS + 60_000 }, async ([, start]) => {
+    const to = { port: Number(new URL(secure.url).port), path: filesPath({ path: large }) };
+    using reader = start({ ...to, bytesPerS: KIB });
+    const end = performance.now() + WATCHED_MS;
 
-      expect(reader.isOpen).toBe(true);
-    },
-  );
+    await vi.waitFor(
+      () => {
+        expect(reader.isOpen || performance.now() >= end).toBe(true);
+        expect(performance.now()).toBeGreaterThan(end);
+      },
+      { timeout: WATCHED_MS + 30_000, interval: 500 },
+    );
+
+    expect(reader.isOpen).toBe(true);
+  });
 });

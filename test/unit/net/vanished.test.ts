@@ -25,6 +25,7 @@ class Peer implements Mortal {
       lastDataSentMs: 0,
       lastDataReceivedMs: this.#clock.now,
       lastAckReceivedMs: silentMs,
+      acknowledgedBytes: 0,
       receivedBytes: 0,
       sendWindowBytes: 65_536,
     };
@@ -53,18 +54,18 @@ function watched() {
   };
 }
 
-test.for(["unacked", "unansweredProbes"] as const)(
-  "a peer that leaves %s for more than 20 s is cut off",
-  (owed) => {
-    const { peer, look } = watched();
-    peer[owed] = 1;
+test.for([
+  ["unacked", 1],
+  ["unansweredProbes", 2],
+] as const)("a peer that leaves %s for more than 20 s is cut off", ([owed, count]) => {
+  const { peer, look } = watched();
+  peer[owed] = count;
 
-    look(2);
-    expect(peer.resets).toBe(0);
-    look(1);
-    expect(peer.resets).toBe(1);
-  },
-);
+  look(2);
+  expect(peer.resets).toBe(0);
+  look(1);
+  expect(peer.resets).toBe(1);
+});
 
 test("a peer that owes nothing may be silent for hours", () => {
   const { peer, look } = watched();
@@ -91,7 +92,7 @@ test("a peer is not cut off for what was sent to it a moment ago", () => {
 
 test("a peer that does not read and answers the kernel now and then is not cut off", () => {
   const { clock, peer, look } = watched();
-  peer.unansweredProbes = 1;
+  peer.unansweredProbes = 2;
 
   for (let minute = 0; minute < 600; minute += 1) {
     look(2);
