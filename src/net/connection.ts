@@ -63,6 +63,8 @@ export class Connection {
   isReserved = false;
   /** Called when it has shown what it speaks, and when it becomes busy, or idle. */
   onTurn: () => void = () => {};
+  /** Told what the kernel knows of the peer, from time to time. Set by who speaks the protocol. */
+  onLook: (info: TcpInfo) => void = () => {};
   /** Asks the peer by the protocol itself; absent where that knows no such question. */
   ping: ((onAnswer: () => void) => void) | undefined;
   #openRequests = 0;

@@ -254,7 +254,7 @@ export class Server {
     Peer.ofSession(session).onReset = () => connection.reset();
     connection.onRetire = () => session.close();
     connection.ping = (onAnswer) => pingSession(session, onAnswer);
-    guardSession({
+    connection.onLook = guardSession({
       session,
       deafen: () => connection.deafen(),
       reset: () => connection.reset(),

@@ -7,6 +7,8 @@ export interface Mortal {
   tcpInfo(): TcpInfo | undefined;
   /** Closes now by RST. */
   reset(): void;
+  /** What else is to be seen of it by the same look. */
+  onLook(info: TcpInfo): void;
 }
 
 /** How often it is looked, in ms, while there are connections. */
@@ -46,6 +48,7 @@ export class VanishedWatch {
     for (const connection of this.#connections) {
       const info = connection.tcpInfo();
       if (info === undefined) continue;
+      connection.onLook(info);
       const owed = this.#owing.get(connection) ?? new OwedAnswer();
       this.#owing.set(connection, owed);
       if (owed.owedMs(info, now) >= SILENCE_MS) connection.reset();

@@ -93,6 +93,12 @@ const during = (make: (round: number) => Buffer): Offence => ({
   next: (round) => (round < ROUNDS ? make(round) : undefined),
 });
 
+/** Until it is closed. */
+const forEver = (make: () => Buffer): Offence => {
+  const round = make();
+  return { next: () => round };
+};
+
 /** As many at once as Node itself endures. */
 const FEW = 20;
 const CALM = constants.NGHTTP2_ENHANCE_YOUR_CALM;
@@ -150,10 +156,27 @@ const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number]
     },
   ],
   ["sends SETTINGS without end", during(() => many(FEW, () => settings())), CALM],
-  ["sends SETTINGS by the thousand", during(() => many(PER_ROUND, () => settings()))],
+  ["sends SETTINGS by the thousand", during(() => many(PER_ROUND, () => settings())), CALM],
   [
     "sends PING without end",
     during(() => many(FEW, () => h2Frame(TYPE.ping, 0, 0, Buffer.alloc(8)))),
+    CALM,
+  ],
+  [
+    "sends PING by the thousand",
+    during(() => many(4 * PER_ROUND, () => h2Frame(TYPE.ping, 0, 0, Buffer.alloc(8)))),
+    CALM,
+  ],
+  [
+    "opens its windows without end",
+    forEver(() => many(20 * PER_ROUND, () => windowUpdate(0, 1))),
+    CALM,
+  ],
+  [
+    "changes priorities without end",
+    forEver(() =>
+      many(20 * PER_ROUND, (index) => h2Frame(TYPE.priority, 0, id(index) + 2, Buffer.alloc(5))),
+    ),
     CALM,
   ],
   [
@@ -202,13 +225,6 @@ const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number]
 
 /** Who costs little enough to be left alone. */
 const ENDURED: readonly (readonly [name: string, offence: Offence])[] = [
-  ["opens its windows without end", during(() => many(PER_ROUND, () => windowUpdate(0, 1)))],
-  [
-    "changes priorities without end",
-    during(() =>
-      many(PER_ROUND, (index) => h2Frame(TYPE.priority, 0, id(index) + 2, Buffer.alloc(5))),
-    ),
-  ],
   [
     "sends headers that unpack to far more",
     during((round) => (round > 20 ? Buffer.alloc(0) : bomb(id(round)))),

@@ -31,6 +31,8 @@ class Peer implements Mortal {
     };
   }
 
+  onLook(): void {}
+
   reset(): void {
     this.resets += 1;
   }
