@@ -1,4 +1,6 @@
+import { Gauge } from "../lib/gauge.ts";
 import type { Logger } from "../log.ts";
+import { openFileLimit } from "../system/open-file-limit.ts";
 import { Relay } from "./relay.ts";
 import { type Listener, scanListeners } from "./scan.ts";
 
@@ -14,6 +16,11 @@ export interface ForwarderOptions {
   /** A port that is never forwarded: the agent's own. */
   ownPort(): number;
   log: Logger;
+  /**
+   * How many connections may be carried at once. Each takes two descriptors; by default, all
+   * together take a quarter of those that the agent may have.
+   */
+  mostConnections?: number | undefined;
 }
 
 /**
@@ -23,11 +30,15 @@ export interface ForwarderOptions {
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #relays = new Map<string, Relay>();
+  readonly #carried = new Gauge();
+  readonly #most: number;
+  #refused = 0;
   #timer: NodeJS.Timeout | undefined;
   #scan: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#most = options.mostConnections ?? Math.floor(openFileLimit() / 8);
   }
 
   /** The ports that are forwarded now. */
@@ -75,6 +86,7 @@ export class Forwarder {
   }
 
   async #update(): Promise<void> {
+    this.#tellRefused();
     const listeners = new Map<string, Listener>();
     for (const listener of await scanListeners()) {
       if (listener.port !== this.#options.ownPort()) listeners.set(keyOf(listener), listener);
@@ -90,10 +102,21 @@ export class Forwarder {
     }
   }
 
+  #tellRefused(): void {
+    const { log } = this.#options;
+    const facts = { refused: this.#refused, most: this.#most };
+    if (this.#refused > 0) log.warn(facts, "no room for further connections to forwarded ports");
+    this.#refused = 0;
+  }
+
   /** Outside a VM the address is missing, and a port may be taken by a program that needs no help. */
   async #open(key: string, { port, address }: Listener): Promise<void> {
-    const route = { fromAddress: this.#options.address, port, toAddress: address };
-    const relay = await Relay.open(route).catch((reason: unknown) => {
+    const relay = await Relay.open({
+      route: { fromAddress: this.#options.address, port, toAddress: address },
+      carried: this.#carried,
+      most: this.#most,
+      onRefused: () => (this.#refused += 1),
+    }).catch((reason: unknown) => {
       this.#options.log.debug({ err: reason, port }, "a port cannot be forwarded");
     });
     if (relay !== undefined) this.#relays.set(key, relay);

@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import type { Gauge } from "../lib/gauge.ts";
 import { descriptorOf, resetOnClose, setKeepAlive } from "../system/tcp.ts";
 
 /** Where a relay accepts and where it leads. */
@@ -11,24 +12,36 @@ export interface Route {
   toAddress: string;
 }
 
+/** What a relay is made with. */
+export interface RelayOptions {
+  route: Route;
+  /** Counts the connections that are carried, those of other relays as well. */
+  carried: Gauge;
+  /** How many there may be. */
+  most: number;
+  /** Called when one is refused because of that. */
+  onRefused: () => void;
+}
+
 /** A silent peer is asked whether it is there; one that is gone is so after 30 s. */
 const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
 
 /** Carries connections to one port of the outer address to the same port of loopback. */
 export class Relay {
-  readonly #route: Route;
+  readonly #options: RelayOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isClosed = false;
 
-  constructor(route: Route) {
-    this.#route = route;
+  constructor(options: RelayOptions) {
+    this.#options = options;
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#carry(socket));
   }
 
   /** Binds the outer port. Rejects when that cannot be done. */
-  static async open(route: Route): Promise<Relay> {
-    const relay = new Relay(route);
+  static async open(options: RelayOptions): Promise<Relay> {
+    const { route } = options;
+    const relay = new Relay(options);
     await new Promise<void>((resolve, reject) => {
       relay.#server.once("error", reject);
       relay.#server.listen(route.port, route.fromAddress, () => {
@@ -54,7 +67,15 @@ export class Relay {
 
   /** Each side may end its direction while the other goes on; who is cut on one is cut on both. */
   #carry(outer: Socket): void {
-    const { port, toAddress: host } = this.#route;
+    const { route, carried, most, onRefused } = this.#options;
+    if (carried.count >= most) {
+      onRefused();
+      cut(outer);
+      return;
+    }
+    const place = carried.enter();
+    outer.once("close", () => place[Symbol.dispose]());
+    const { port, toAddress: host } = route;
     const inner = connect({ port, host, allowHalfOpen: true });
     const fd = descriptorOf(outer);
     if (fd !== undefined) setKeepAlive(fd, KEEP_ALIVE);

@@ -3,16 +3,21 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { pino } from "pino";
 import { expect, test, vi } from "vitest";
 import { createLog } from "../../src/log.ts";
-import { Forwarder } from "../../src/ports/forwarder.ts";
+import { Forwarder, type ForwarderOptions } from "../../src/ports/forwarder.ts";
 import { leavingNothing } from "../helpers/agent.ts";
+import { keepLog } from "../helpers/log-lines.ts";
 
 /** Stands for the guest's outer address; all of 127.0.0.0/8 is this machine's. */
 const OUTER = "127.0.0.2";
 const WITHIN = { timeout: 6_000, interval: 20 };
 
-async function withForwarder(body: (forwarder: Forwarder) => Promise<void>): Promise<void> {
+async function withForwarder(
+  body: (forwarder: Forwarder) => Promise<void>,
+  options: Partial<ForwarderOptions> = {},
+): Promise<void> {
   await leavingNothing(async () => {
-    const forwarder = new Forwarder({ address: OUTER, ownPort: () => 1, log: createLog("silent") });
+    const log = createLog("silent");
+    const forwarder = new Forwarder({ address: OUTER, ownPort: () => 1, log, ...options });
     forwarder.start();
     try {
       await body(forwarder);
@@ -109,6 +114,28 @@ test("a connection that is cut on one side is cut on the other, and does not loo
     }
     await close(server);
   }));
+
+test("no more connections are carried than there is room for, over all ports", () => {
+  const kept = keepLog();
+  const body = async (forwarder: Forwarder) => {
+    const first = await service("127.0.0.1");
+    const second = await service("127.0.0.1");
+    for (const { port } of [first, second]) await forwarded(forwarder, port);
+    const held = [connect(first.port, OUTER), connect(second.port, OUTER)] as const;
+    await Promise.all(held.map((client) => once(client, "connect")));
+
+    await expect(ask(first.port, "x")).rejects.toThrow("ECONNRESET");
+    await expect(ask(second.port, "x")).rejects.toThrow("ECONNRESET");
+    const refusals = () => kept.lines.filter(({ msg }) => msg.startsWith("no room"));
+    await vi.waitFor(() => expect(refusals()).not.toEqual([]), WITHIN);
+
+    held[0].destroy();
+    await vi.waitFor(async () => expect(await ask(second.port, "room")).toBe("ROOM"), WITHIN);
+    held[1].destroy();
+    await Promise.all([close(first.server), close(second.server)]);
+  };
+  return withForwarder(body, { mostConnections: 2, log: kept.log });
+});
 
 test("the way to a service that has gone is closed, and opened again when it is back", () =>
   withForwarder(async (forwarder) => {
