@@ -1,5 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { expect, test, vi } from "vitest";
-import { Init } from "../../../src/init/init.ts";
+import { Init, type InitParts } from "../../../src/init/init.ts";
 import { Settings } from "../../../src/init/settings.ts";
 import { createLog } from "../../../src/log.ts";
 import { Cgroups } from "../../../src/system/cgroups.ts";
@@ -10,10 +11,40 @@ import { scratchDirectory } from "../../helpers/scratch.ts";
 const MS = 1_000_000n;
 const HOST_NS = 1_795_204_657_000_000_000n;
 const WAIT_MS = 300;
+/** Of the addresses at which hosts offer their services, one that nobody has. */
+const LINK_LOCAL = "169.254.201.1";
+
+const SAID = { lifecycleId: "", volumeMounts: [] };
+const { signal } = new AbortController();
+
+/** What takes inits in `directory`, and touches nothing else of the machine. */
+function initIn(
+  directory: string,
+  config: Partial<InitParts["config"]>,
+  parts: Partial<InitParts>,
+): Init {
+  const log = createLog("silent");
+  return new Init({
+    config: {
+      dialect: "e2b",
+      isNotFc: true,
+      metadataUrl: "http://127.0.0.1:1",
+      runDir: directory,
+      hostsFile: `${directory}/hosts`,
+      caBundleFile: `${directory}/bundle`,
+      caExtraFile: `${directory}/extra`,
+      ...config,
+    },
+    settings: new Settings(),
+    freezer: new WorkloadFreezer(new Cgroups(directory, true, log), log),
+    clock: undefined,
+    log,
+    ...parts,
+  });
+}
 
 test("the clock is set to what the host's time has become while others had their turn", async () => {
   using scratch = scratchDirectory();
-  const log = createLog("silent");
   const times: bigint[] = [];
   let isMounting = false;
   let finishMount = () => {};
@@ -24,30 +55,14 @@ test("the clock is set to what the host's time has become while others had their
     }
     return { exitCode: program === "findmnt" ? 1 : 0, stdout: "", stderr: "" };
   };
-  const init = new Init({
-    config: {
-      dialect: "e2b",
-      isNotFc: true,
-      metadataUrl: "http://127.0.0.1:1",
-      runDir: scratch.path,
-      hostsFile: `${scratch.path}/hosts`,
-      caBundleFile: `${scratch.path}/bundle`,
-      caExtraFile: `${scratch.path}/extra`,
-    },
-    settings: new Settings(),
-    freezer: new WorkloadFreezer(new Cgroups(scratch.path, true, log), log),
-    clock: { nowNs: () => 0n, setNs: (ns) => void times.push(ns) },
-    log,
-    run,
-  });
-  const { signal } = new AbortController();
+  const clock = { nowNs: () => 0n, setNs: (ns: bigint) => void times.push(ns) };
+  const init = initIn(scratch.path, {}, { clock, run });
   const volume = { target: "10.0.0.1:/volume", path: `${scratch.path}/volume` };
-  const said = { lifecycleId: "", volumeMounts: [] };
-  const first = init.apply({ ...said, volumeMounts: [volume] }, signal, () => {});
+  const first = init.apply({ ...SAID, volumeMounts: [volume] }, signal, () => {});
   await vi.waitFor(() => expect(isMounting).toBe(true));
 
   const start = performance.now();
-  const second = init.apply({ ...said, timestampNs: HOST_NS }, signal, () => {});
+  const second = init.apply({ ...SAID, timestampNs: HOST_NS }, signal, () => {});
   await vi.waitFor(() => expect(performance.now() - start).toBeGreaterThan(WAIT_MS), 2_000);
   finishMount();
   await Promise.all([first, second]);
@@ -58,4 +73,27 @@ test("the clock is set to what the host's time has become while others had their
   expect(time).toBeGreaterThanOrEqual(HOST_NS + BigInt(WAIT_MS) * MS);
   expect(time).toBeLessThanOrEqual(HOST_NS + BigInt(Math.ceil(tookMs)) * MS);
   await init.close();
+});
+
+test("a metadata service that cannot be reached is asked again past the guest's own rules", async () => {
+  using scratch = scratchDirectory();
+  execFileSync("ip", ["addr", "add", `${LINK_LOCAL}/32`, "dev", "lo"]);
+  try {
+    const calls: string[] = [];
+    const run: RunCommand = async (argv) => {
+      calls.push(argv.join(" "));
+      return { exitCode: 0, stdout: "", stderr: "" };
+    };
+    const metadataUrl = `http://${LINK_LOCAL}:1`;
+    const init = initIn(scratch.path, { isNotFc: false, metadataUrl }, { run });
+
+    await init.apply(SAID, signal, () => {});
+
+    const inserted = calls.filter((call) => call.includes(" -I "));
+    expect(inserted).toHaveLength(2);
+    expect(inserted.every((call) => call.includes(`-d ${LINK_LOCAL} -p tcp --dport 1`))).toBe(true);
+    await init.close();
+  } finally {
+    execFileSync("ip", ["addr", "del", `${LINK_LOCAL}/32`, "dev", "lo"]);
+  }
 });
