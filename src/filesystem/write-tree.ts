@@ -22,6 +22,8 @@ import { unpackFile } from "./unpack-file.ts";
 const FILES_AT_ONCE = 8;
 /** Up to how many bytes a file is taken whole before it is written. */
 const SMALL_BYTES = 64 * 1024;
+/** One more tells the kernel to leave the owner as it is. */
+const LARGEST_ID = 2 ** 32 - 2;
 
 const chmodFd = promisify(fchmod);
 const chownFd = promisify(fchown);
@@ -165,6 +167,8 @@ class TreeWriting implements AsyncDisposable {
   }
 
   async #addSymlink(entry: TarEntry, directory: HeldDirectory, name: RawPath): Promise<void> {
+    const leadsNowhere = entry.linkPath === "" || entry.linkPath.includes("\0");
+    if (leadsNowhere) throw refused(entry.path, "it is a link that no system makes");
     await replace(directory, name, async (staged) => {
       await symlink(Buffer.from(entry.linkPath, "latin1"), staged);
       await chownLink(staged, ...this.#owner(entry));
@@ -184,9 +188,12 @@ class TreeWriting implements AsyncDisposable {
     await replace(directory, name, (staged) => link(from.pathOf(sourceName), staged));
   }
 
-  #owner({ uid, gid }: TarEntry): [number, number] {
+  #owner({ path, uid, gid }: TarEntry): [number, number] {
     const { keepsOwners, user } = this.#request;
-    return keepsOwners ? [uid, gid] : [user.uid, user.gid];
+    if (!keepsOwners) return [user.uid, user.gid];
+    const isPossible = Math.min(uid, gid) >= 0 && Math.max(uid, gid) <= LARGEST_ID;
+    if (!isPossible) throw refused(path, `no system has the owner ${uid}:${gid}`);
+    return [uid, gid];
   }
 }
 

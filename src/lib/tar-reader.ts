@@ -165,7 +165,8 @@ function checkSegments(segments: readonly Segment[], size: number, bytes: number
   let end = 0;
   let sum = 0;
   for (const segment of segments) {
-    if (segment.offset < end) throw new TarError("a sparse file has segments that overlap");
+    const isInOrder = segment.offset >= end && segment.bytes >= 0;
+    if (!isInOrder) throw new TarError("a sparse file has segments that overlap");
     end = segment.offset + segment.bytes;
     sum += segment.bytes;
   }

@@ -123,12 +123,23 @@ describe("WriteTree", () => {
     ["half an entry", handmade({ content: randomBytes(5_000) }).subarray(0, 3_000)],
     ["half a header", handmade({ content }).subarray(0, 300)],
     ["a pipe", gnuTarOfPipe()],
+    ["a sparse file with less than nothing in a segment", sparseBelowNothing()],
+    ["a link to nothing", handmade({ type: "symlink", linkPath: "" })],
+    ["a link with a NUL byte", handmade({ type: "symlink", linkPath: `a\0${"b".repeat(100)}` })],
+    [
+      "a hard link with a NUL byte",
+      handmade({ type: "hardLink", linkPath: `a\0${"b".repeat(100)}` }),
+    ],
+    ["an owner that no system has", handmade({ content, uid: 2 ** 32 })],
+    ["an owner that says to change none", handmade({ content, gid: 2 ** 32 - 1 })],
   ] as const)("refuses %s, and leaves nothing half done", async ([, tar], { agent }) => {
     const path = `${agent.directory}/to`;
     makeTree(agent.directory, "to/");
     writeFileSync(`${path}/file`, "old");
 
-    const writing = agent.filesystem().writeTree(writeTreeMessages({ path }, tar));
+    const writing = agent
+      .filesystem()
+      .writeTree(writeTreeMessages({ path, keepOwners: true }, tar), { timeoutMs: 10_000 });
 
     expect((await failureOf(writing)).code).toBe(Code.InvalidArgument);
     expect(readdirSync(path)).toEqual(["file"]);
@@ -197,13 +208,36 @@ describe("WriteTree", () => {
 function gnuTarOfPipe(): Buffer {
   const file = handmade({ path: "pipe" });
   file.write("6", 156, "latin1");
-  let sum = 8 * 0x20;
-  for (const [index, byte] of file.subarray(0, 512).entries()) {
-    if (index < 148 || index >= 156) sum += byte;
-  }
-  file.write(sum.toString(8).padStart(6, "0"), 148, "latin1");
+  summed(file);
   expect(gnuTar(["-tvf", "-"], file).toString()).toMatch(/^p/);
   return file;
+}
+
+/** GNU tar's older format of a sparse file, with segments of -5 and 10 bytes. */
+function sparseBelowNothing(): Buffer {
+  const tar = handmade({ content: Buffer.from("bytes") });
+  tar.write("S", 156, "latin1");
+  const octal = (value: number, at: number) => {
+    tar.write(value.toString(8).padStart(11, "0"), at, "latin1");
+  };
+  octal(5, 124);
+  octal(10, 386);
+  tar.fill(0xff, 398, 409);
+  tar[409] = 0xfb;
+  octal(5, 410);
+  octal(10, 422);
+  octal(15, 483);
+  return summed(tar);
+}
+
+/** The same with the checksum of its first header put right. */
+function summed(tar: Buffer): Buffer {
+  let sum = 8 * 0x20;
+  for (const [index, byte] of tar.subarray(0, 512).entries()) {
+    if (index < 148 || index >= 156) sum += byte;
+  }
+  tar.write(sum.toString(8).padStart(6, "0"), 148, "latin1");
+  return tar;
 }
 
 type Event = NonNullable<MessageInitShape<typeof WriteTreeRequestSchema>["event"]>;
