@@ -1,11 +1,15 @@
-import { ftruncate } from "node:fs";
+import { fstat, ftruncate, statfs } from "node:fs";
+import { constants } from "node:os";
 import { promisify } from "node:util";
+import { nextTurn } from "../lib/turns.ts";
 import { callLibc, SystemError } from "../system/libc.ts";
 
 const FALLOC_FL_KEEP_SIZE = 1;
 /** How much is reserved by one call: some filesystems take a millisecond for a few of these. */
 const STEP_BYTES = 64 * 1024 * 1024;
 
+const statFd = promisify(fstat);
+const statFileSystem = promisify(statfs);
 const truncateFd = promisify(ftruncate);
 
 /**
@@ -17,12 +21,23 @@ export async function reserveSpace(fd: number, bytes: number, size: number): Pro
   try {
     for (let offset = 0; offset < bytes; offset += STEP_BYTES) {
       allocate(fd, offset, Math.min(STEP_BYTES, bytes - offset));
-      await new Promise((resolve) => setImmediate(resolve));
+      // Others would find the disk full while it is tried whether all of it is enough.
+      if (offset === 0) await checkFree(fd, bytes);
+      await nextTurn();
     }
   } catch (cause) {
     if (cause instanceof SystemError && isUnsupported(cause)) return;
     await giveBack(fd, size);
     throw cause;
+  }
+}
+
+/** Throws `SystemError` when the file system has not as much free as the file lacks. */
+async function checkFree(fd: number, bytes: number): Promise<void> {
+  const { blocks } = await statFd(fd);
+  const { bfree, bsize } = await statFileSystem(`/proc/self/fd/${fd}`);
+  if (bytes - blocks * 512 > bfree * bsize) {
+    throw new SystemError("fallocate", constants.errno.ENOSPC);
   }
 }
 
