@@ -10,14 +10,12 @@ test("a disk that is far too small is not filled to find that out", async () => 
   using disk = smallFilesystem("size=512m");
   const fd = openSync(`${disk.path}/file`, "w");
   const freeBytes = () => statfsSync(disk.path).bfree * statfsSync(disk.path).bsize;
-  let isOver = false;
+  const over = new AbortController();
   let leastBytes = freeBytes();
 
-  const reserving = reserveSpace(fd, 2 ** 50, 0).finally(() => {
-    isOver = true;
-  });
+  const reserving = reserveSpace(fd, 2 ** 50, 0).finally(() => over.abort());
   reserving.catch(() => {});
-  while (!isOver) {
+  while (!over.signal.aborted) {
     await nextTurn();
     leastBytes = Math.min(leastBytes, freeBytes());
   }
