@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { CaBundle } from "../../../src/init/ca-bundle.ts";
 import { createLog } from "../../../src/log.ts";
+import { smallFilesystem } from "../../helpers/scratch.ts";
 
 const HERE = new AbortController().signal;
 const SYSTEM = "-----SYSTEM-----\n";
@@ -96,6 +97,17 @@ test("without a bundle nothing is made, and the next try may succeed", async () 
   await bundle.install(ONE, HERE);
 
   expect(readFileSync(caBundleFile, "utf8")).toBe(SYSTEM + ONE);
+});
+
+test("a full disk leaves the bundle as it was", async () => {
+  using small = smallFilesystem("size=64k");
+  const full = { caBundleFile: join(small.path, "bundle.crt"), caExtraFile };
+  writeFileSync(full.caBundleFile, SYSTEM);
+
+  const install = new CaBundle(full, createLog("silent")).install("x".repeat(100_000), HERE);
+
+  await expect(install).rejects.toMatchObject({ code: "ENOSPC" });
+  expect(readFileSync(full.caBundleFile, "utf8")).toBe(SYSTEM);
 });
 
 test("who is gone does not get the turn", async () => {

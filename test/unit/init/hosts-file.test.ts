@@ -36,15 +36,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-test("many mappings at once end in one that is whole", async () => {
+test("many mappings at once end in the last, which is whole", async () => {
   const path = join(directory, "hosts");
   writeFileSync(path, Buffer.from("127.0.0.1 localhost # \xe9\xff\n", "latin1"));
   const hosts = new HostsFile(path);
 
-  await Promise.all(["10.0.0.1", "10.0.0.2", "10.0.0.3"].map((ip) => hosts.map(NAME, ip)));
+  const addresses = Array.from({ length: 200 }, (_, number) => `10.0.0.${number}`);
+  await Promise.all(addresses.map((address) => hosts.map(NAME, address)));
 
   expect(readFileSync(path, "latin1")).toBe(
-    "127.0.0.1 localhost # \xe9\xff\n10.0.0.3\tevents.e2b.local\n",
+    "127.0.0.1 localhost # \xe9\xff\n10.0.0.199\tevents.e2b.local\n",
   );
 });
 
