@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { CaBundle } from "../../../src/init/ca-bundle.ts";
 import { createLog } from "../../../src/log.ts";
+import { cpuMs } from "../../helpers/cpu-time.ts";
 import { smallFilesystem } from "../../helpers/scratch.ts";
 
 const HERE = new AbortController().signal;
@@ -154,10 +155,10 @@ test("what others add meanwhile stays", async () => {
 test("newlines within certificates, however many, are no work", async () => {
   withSystemBundle();
   const pem = `${"\n".repeat(100_000)}${ONE}`;
-  const start = performance.now();
+  const start = cpuMs();
 
   await bundle.install(pem, HERE);
 
-  expect(performance.now() - start).toBeLessThan(1_000);
+  expect(cpuMs() - start).toBeLessThan(1_000);
   expect(readFileSync(caBundleFile, "utf8")).toBe(SYSTEM + pem);
 });

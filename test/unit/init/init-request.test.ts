@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { parseInitRequest } from "../../../src/init/init-request.ts";
+import { cpuMs } from "../../helpers/cpu-time.ts";
 
 const parse = (text: string) => parseInitRequest(Buffer.from(text));
 
@@ -142,12 +143,12 @@ test("a body of megabytes is read in a fraction of a second", () => {
   const envVars = Object.fromEntries(
     Array.from({ length: 50_000 }, (_, number) => [`NAME_${number}`, "\\x".repeat(20)]),
   );
-  const start = performance.now();
+  const start = cpuMs();
 
   const request = parse(JSON.stringify({ envVars, accessToken: "plain" }));
 
   expect(request.envVars?.size).toBe(50_000);
-  expect(performance.now() - start).toBeLessThan(1_000);
+  expect(cpuMs() - start).toBeLessThan(1_000);
 });
 
 test.for([
@@ -155,10 +156,10 @@ test.for([
   ["many levels", `${"[".repeat(100_000)}${"]".repeat(100_000)}`],
 ])("a body of %s and a backslash is read in a fraction of a second", ([, value]) => {
   const text = `{"accessToken":"plain","text":"\\\\","other":${value}}`;
-  const start = performance.now();
+  const start = cpuMs();
 
   const request = parse(text);
 
   expect(request.accessToken).toBe("plain");
-  expect(performance.now() - start).toBeLessThan(1_000);
+  expect(cpuMs() - start).toBeLessThan(1_000);
 });
