@@ -60,10 +60,11 @@ export const runCommand: RunCommand = ([program, ...args], { timeoutMs, signal }
     });
   });
 
-function collect(stream: NodeJS.ReadableStream): () => string {
+/** Where no descriptors are left there is no stream either; the child's error tells. */
+function collect(stream: NodeJS.ReadableStream | undefined): () => string {
   const chunks: Buffer[] = [];
   let left = OUTPUT_LIMIT_BYTES;
-  stream.on("data", (chunk: Buffer) => {
+  stream?.on("data", (chunk: Buffer) => {
     if (left > 0) chunks.push(chunk.subarray(0, left));
     left -= chunk.length;
   });

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test, vi } from "vitest";
 import { runCommand } from "../../../src/system/run-command.ts";
+import { limitFiles } from "../../helpers/limit-files.ts";
 
 /** The command lines of all living processes. */
 function commandLines(): string[] {
@@ -40,6 +41,15 @@ test("a missing helper is told by its code", async () => {
   await expect(runCommand(["thaw-no-such"], { timeoutMs: 5_000 })).rejects.toMatchObject({
     code: "ENOENT",
   });
+});
+
+test("a helper for which no descriptors are left is told by its code", async () => {
+  const running = (() => {
+    using _ = limitFiles(1);
+    return runCommand(["true"], { timeoutMs: 1_000 });
+  })();
+
+  await expect(running).rejects.toMatchObject({ code: "EMFILE" });
 });
 
 test("a helper that takes too long is killed with all it started", async () => {
