@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Http2ServerResponse, Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { Claims } from "./claims.ts";
+import { Claims, isWaiting } from "./claims.ts";
 import { cutOff } from "./cut-off.ts";
 import { Peer } from "./peer.ts";
 import type { StallWatch, Watched } from "./progress.ts";
@@ -50,12 +50,9 @@ function watchStream(
   const siblings = session === undefined ? new Claims() : claimsOn(session);
   let credit = 0;
   let seen = peer?.takenBytes ?? 0;
-  const isWaiting = () => !stream.destroyed && stream.writableLength > 0;
-  const claim = { isWaiting };
-  siblings.add(claim);
-  stream.once("close", () => siblings.delete(claim));
+  siblings.add(stream);
   return {
-    isWaiting,
+    isWaiting: () => isWaiting(stream),
     taken: () => {
       const moved = peer?.takenBytes ?? 0;
       if (moved - seen >= CHATTER_BYTES && siblings.isOne) credit += moved - seen;
@@ -91,7 +88,7 @@ export function watchEnd(response: ServerResponse, stalls: StallWatch): void {
 
 function isLeft(response: ServerResponse): boolean {
   const { stream } = response as unknown as Http2ServerResponse;
-  if (stream !== undefined) return !stream.destroyed && stream.writableLength > 0;
+  if (stream !== undefined) return isWaiting(stream);
   const socket: Socket | null = response.req.socket;
   if (socket === null || socket.destroyed) return false;
   return !response.writableFinished || Peer.ofSocket(socket).waitingBytes > TAIL_BYTES;

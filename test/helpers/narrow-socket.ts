@@ -1,10 +1,12 @@
 import { libcFunction } from "../../src/system/libc.ts";
-import { hasUnread, tcpInfo } from "../../src/system/tcp.ts";
+import { tcpInfo } from "../../src/system/tcp.ts";
 
 const AF_INET = 2;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
+/** From asm-generic/ioctls.h. */
+const FIONREAD = 0x541b;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const TICKS_PER_S = 4;
@@ -53,7 +55,14 @@ export class NarrowSocket implements Disposable {
 
   /** Whether something has come that was not read. */
   get hasUnread(): boolean {
-    return hasUnread(this.#fd);
+    return this.unreadBytes > 0;
+  }
+
+  /** How many bytes have come that were not read. */
+  get unreadBytes(): number {
+    const bytes = new Int32Array(1);
+    call("int ioctl(int fd, unsigned long request, _Out_ int *value)", this.#fd, FIONREAD, bytes);
+    return bytes[0] ?? 0;
   }
 
   /** Sends all of `bytes`, which must fit into the buffer. */
