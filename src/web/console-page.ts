@@ -34,11 +34,11 @@ class ConsolePage {
       link,
       theme,
       onState: (state) => {
-        if (state.name === "failed") this.#sayFailed(state.error.message);
+        if (state.name === "failed") this.#sayFailed(state.error);
       },
       onKey: (event) => this.#key(event),
     });
-    this.#search = new SearchBar(existing("#search"), () => {
+    this.#search = new SearchBar(existing("#search"), theme, () => {
       const view = this.#tabs.current?.view;
       return view && { search: view.search, focus: () => view.terminal.focus() };
     });
@@ -59,7 +59,7 @@ class ConsolePage {
       if (shown === undefined) this.#tabs.addShell();
       else this.#tabs.select(shown);
     } catch (reason) {
-      this.#sayFailed(toGuestError(reason).message);
+      this.#sayFailed(reason);
     }
   }
 
@@ -104,7 +104,7 @@ class ConsolePage {
       const content = await chooseProcess(this.#link);
       if (content !== undefined) this.#tabs.add(content);
     } catch (reason) {
-      this.#sayFailed(toGuestError(reason).message);
+      this.#sayFailed(reason);
     }
   }
 
@@ -114,12 +114,14 @@ class ConsolePage {
     try {
       await shareView(this.#link, view);
     } catch (reason) {
-      this.#sayFailed(toGuestError(reason).message);
+      this.#sayFailed(reason);
     }
   }
 
-  #sayFailed(message: string): void {
-    this.#tabs.current?.view.say(message);
+  #sayFailed(reason: unknown): void {
+    const { kind, message } = toGuestError(reason);
+    // The token is asked for.
+    if (kind !== "unauthenticated") this.#tabs.current?.view.say(message);
   }
 
   #key(event: KeyboardEvent): boolean {

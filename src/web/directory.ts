@@ -6,6 +6,9 @@ import { Poll } from "./poll.ts";
 /** How often the guest is asked what has changed, in ms. */
 const POLL_MS = 1_000;
 
+/** What the guest calls an upload until it is whole. Of no use to anybody before that. */
+const UNFINISHED = ".thaw-upload-";
+
 /** What is told of a directory. */
 export interface DirectoryOptions {
   link: Link;
@@ -99,7 +102,8 @@ export class Directory {
     const path = this.#path;
     try {
       const { entries } = await this.#options.link.files.listDir({ path, depth: 1 }, { signal });
-      if (path === this.#path) this.#options.onEntries(path, entries);
+      const whole = entries.filter(({ name }) => !name.startsWith(UNFINISHED));
+      if (path === this.#path) this.#options.onEntries(path, whole);
     } catch (reason) {
       // What was noticed is not lost: the next look lists again.
       this.#watcher = undefined;

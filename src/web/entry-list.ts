@@ -36,11 +36,6 @@ export class EntryList {
     return this.#rows.some((row) => row.name === name);
   }
 
-  /** The directory that shows. */
-  get path(): string {
-    return this.#path;
-  }
-
   /** Takes the keys to the first entry. `false`: there is none. */
   focus(): boolean {
     this.#rows[0]?.focus();

@@ -85,7 +85,7 @@ export class FilesPanel {
 
   #showError({ message }: GuestError): void {
     this.#say(message);
-    if (this.#entries.path !== this.#directory.path && this.#entries.clear()) this.focus();
+    if (this.#entries.clear()) this.focus();
   }
 
   #open(path: string, { name, type }: EntryInfo): void {
@@ -127,7 +127,7 @@ export class FilesPanel {
 
   #say(text: string): void {
     this.#error.textContent = text;
-    this.#error.className = text === "" ? "bad unseen" : "bad empty";
+    this.#error.classList.toggle("unseen", text === "");
   }
 
   #addPicked(): void {

@@ -9,14 +9,16 @@ export async function chooseProcess(link: Link): Promise<TabContent | undefined>
   const processes = await link.processes.list();
   let chosen: ProcessSummary | undefined;
   await openDialog("Attach to a process", (close) => {
-    if (processes.length === 0) return [element("p", { class: "soft" }, "Nothing runs.")];
+    const leave = element("button", { type: "button", click: close }, "Cancel");
+    const buttons = element("div", { class: "buttons" }, leave);
+    if (processes.length === 0) return [element("p", { class: "soft" }, "Nothing runs."), buttons];
     const choices = processes.map((process) =>
       choice(process, () => {
         chosen = process;
         close();
       }),
     );
-    return [element("ul", {}, ...choices)];
+    return [element("ul", {}, ...choices), buttons];
   });
   if (chosen === undefined) return undefined;
   const { pid, hasTerminal, written } = chosen;

@@ -1,12 +1,6 @@
 import type { SearchAddon } from "@xterm/addon-search";
 import { element, iconButton } from "./element.ts";
-
-const COLORS = {
-  matchBackground: "#5b4a1e",
-  matchOverviewRuler: "#e2b365",
-  activeMatchBackground: "#b98a2e",
-  activeMatchColorOverviewRuler: "#e2b365",
-};
+import type { Theme } from "./theme.ts";
 
 /** What a search bar searches. */
 export interface Searched {
@@ -17,6 +11,7 @@ export interface Searched {
 /** Searches the terminal that shows. */
 export class SearchBar {
   readonly #node: HTMLElement;
+  readonly #theme: Theme;
   readonly #current: () => Searched | undefined;
   readonly #input = element("input", {
     type: "search",
@@ -31,8 +26,9 @@ export class SearchBar {
   #listening: { dispose(): void } | undefined;
 
   /** `current`: the terminal that shows. */
-  constructor(node: HTMLElement, current: () => Searched | undefined) {
+  constructor(node: HTMLElement, theme: Theme, current: () => Searched | undefined) {
     this.#node = node;
+    this.#theme = theme;
     this.#current = current;
     node.append(
       this.#input,
@@ -70,13 +66,14 @@ export class SearchBar {
   #find(direction: "next" | "previous", incremental: boolean): void {
     const search = this.#current()?.search;
     const text = this.#input.value;
+    const decorations = this.#theme.matches;
     if (search === undefined) return;
     if (text === "") {
       search.clearDecorations();
       this.#count.textContent = "";
     } else if (direction === "next") {
-      search.findNext(text, { incremental, decorations: COLORS });
-    } else search.findPrevious(text, { decorations: COLORS });
+      search.findNext(text, { incremental, decorations });
+    } else search.findPrevious(text, { decorations });
   }
 
   #key(event: KeyboardEvent): void {

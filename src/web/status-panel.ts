@@ -7,6 +7,22 @@ import { sizeText, spanText } from "./sizes.ts";
 
 const POLL_MS = 1_000;
 
+/** A name, and what kind of text stands below it. */
+type Column = readonly [string, "number" | "mono" | ""];
+
+const PROCESS_COLUMNS: readonly Column[] = [
+  ["pid", "number"],
+  ["command", "mono"],
+  ["output", "number"],
+];
+const CONNECTION_COLUMNS: readonly Column[] = [
+  ["id", "number"],
+  ["epoch", "number"],
+  ["kind", ""],
+  ["age", "number"],
+  ["open", "number"],
+];
+
 const STATES: Record<State, string> = {
   [State.UNSPECIFIED]: "unknown",
   [State.RUNNING]: "running",
@@ -30,8 +46,8 @@ export class StatusPanel {
       element("div", { class: "head" }, element("h2", {}, "Status")),
       this.#state,
       this.#facts,
-      table("Processes", ["pid", "command", "output"], this.#processes),
-      table("Connections", ["id", "epoch", "kind", "age", "open"], this.#connections),
+      table("Processes", PROCESS_COLUMNS, this.#processes),
+      table("Connections", CONNECTION_COLUMNS, this.#connections),
     );
   }
 
@@ -79,11 +95,7 @@ export class StatusPanel {
       ...processes.map(({ pid, command, args, tag, written }) => {
         const line = tag ?? [command, ...args].join(" ");
         const bytes = written.pty + written.stdout + written.stderr;
-        return row([
-          [String(pid), "number"],
-          [line, "mono"],
-          [sizeText(bytes), "number"],
-        ]);
+        return row(PROCESS_COLUMNS, [String(pid), line, sizeText(bytes)]);
       }),
     );
   }
@@ -92,28 +104,23 @@ export class StatusPanel {
 function connectionRow(connection: Connection, epoch: bigint): HTMLTableRowElement {
   const { id, protocol, encrypted, age, openStreams, retiring, remoteAddress } = connection;
   const kind = `${protocol}${encrypted ? ", TLS" : ""}${retiring ? ", retiring" : ""}`;
-  const made = row([
-    [String(id), "number"],
-    [String(connection.epoch), "number"],
-    [kind, ""],
-    [spanText(Number(age?.seconds ?? 0n)), "number"],
-    [String(openStreams), "number"],
-  ]);
+  const lasted = spanText(Number(age?.seconds ?? 0n));
+  const cells = [String(id), String(connection.epoch), kind, lasted, String(openStreams)];
+  const made = row(CONNECTION_COLUMNS, cells);
   made.title = remoteAddress;
   if (connection.epoch < epoch) made.className = "old";
   return made;
 }
 
-function row(cells: readonly (readonly [string, string])[]): HTMLTableRowElement {
-  return element(
-    "tr",
-    {},
-    ...cells.map(([text, kind]) => element("td", { class: kind, title: text }, text)),
+function row(columns: readonly Column[], cells: readonly string[]): HTMLTableRowElement {
+  const made = cells.map((text, at) =>
+    element("td", { class: columns[at]?.[1], title: text }, text),
   );
+  return element("tr", {}, ...made);
 }
 
-function table(caption: string, columns: readonly string[], body: HTMLElement): HTMLElement {
-  const heads = columns.map((name) => element("th", { scope: "col" }, name));
+function table(caption: string, columns: readonly Column[], body: HTMLElement): HTMLElement {
+  const heads = columns.map(([name, kind]) => element("th", { scope: "col", class: kind }, name));
   const head = element("thead", {}, element("tr", {}, ...heads));
   return element("table", { class: "rows" }, element("caption", {}, caption), head, body);
 }

@@ -1,3 +1,4 @@
+import type { ISearchDecorationOptions } from "@xterm/addon-search";
 import type { ITheme } from "@xterm/xterm";
 
 /** How the page looks. `auto` follows the system. */
@@ -53,6 +54,20 @@ const LIGHT: ITheme = {
   brightWhite: "#37474f",
 };
 
+const DARK_MATCHES: ISearchDecorationOptions = {
+  matchBackground: "#5b4a1e",
+  matchOverviewRuler: "#e2b365",
+  activeMatchBackground: "#b98a2e",
+  activeMatchColorOverviewRuler: "#e2b365",
+};
+
+const LIGHT_MATCHES: ISearchDecorationOptions = {
+  matchBackground: "#f6e3b4",
+  matchOverviewRuler: "#85590a",
+  activeMatchBackground: "#f0c45c",
+  activeMatchColorOverviewRuler: "#85590a",
+};
+
 /** Dark or light: what the system says, until the person says otherwise. */
 export class Theme extends EventTarget {
   readonly #system = matchMedia("(prefers-color-scheme: light)");
@@ -75,6 +90,11 @@ export class Theme extends EventTarget {
   /** The terminal's colours. */
   get colors(): ITheme {
     return this.name === "light" ? LIGHT : DARK;
+  }
+
+  /** The colours of what was searched for and found. */
+  get matches(): ISearchDecorationOptions {
+    return this.name === "light" ? LIGHT_MATCHES : DARK_MATCHES;
   }
 
   /** Shows the other one, from now on. */

@@ -1,5 +1,5 @@
 import type { Address } from "./address.ts";
-import { existing, iconButton } from "./element.ts";
+import { element, existing, iconButton } from "./element.ts";
 import type { Link } from "./link.ts";
 import { TerminalView } from "./terminal-view.ts";
 import type { Theme } from "./theme.ts";
@@ -14,7 +14,7 @@ export function openView(
   document.title = `thaw: watching ${pid}`;
   existing("#tabs").remove();
   existing("#tab-tools").remove();
-  existing(".brand").after(`watching process ${pid}, read-only`);
+  existing(".brand").after(element("p", { class: "watched" }, `process ${pid}, read-only`));
   existing("#tools").append(iconButton("contrast", "Dark or light", () => theme.toggle()));
   const view = new TerminalView({
     link,

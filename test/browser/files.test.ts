@@ -236,3 +236,34 @@ test("an upload that is cut goes on with the byte that is missing", async ({ age
   expect(proxy.bytesUp).toBeLessThan(size + 8 * MB);
   expect(statSync(join(target.path, "large.bin")).size).toBe(size);
 });
+
+test("an upload goes on after a reload, when the same file is given again", async ({ web }) => {
+  using source = scratchDirectory();
+  using target = scratchDirectory();
+  const path = join(source.path, "again.bin");
+  execFileSync("dd", ["if=/dev/urandom", `of=${path}`, "bs=1M", "count=8"], { stdio: "ignore" });
+  await goTo(web, target.path);
+  await web.page.getByText("nothing here").waitFor();
+  const chunks = "**/filesystem.Filesystem/WriteChunk";
+  let sent = 0;
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
+  await web.page.route(chunks, async (route) => {
+    if (sent === 3) return stop();
+    sent++;
+    await route.continue();
+  });
+  const give = () => web.page.locator("#files input[type=file]").setInputFiles(path);
+  await give();
+  await stopped;
+  await web.page.reload();
+  await web.page.unroute(chunks);
+  web.page.on("request", (request) => {
+    if (request.url().endsWith("/WriteChunk")) sent++;
+  });
+  await web.page.getByText("nothing here").waitFor();
+  await give();
+  await expect.poll(() => names(web), { timeout: PATIENCE_MS }).toEqual(["again.bin"]);
+
+  expect(sent).toBe(8);
+  expect(readFileSync(join(target.path, "again.bin")).equals(readFileSync(path))).toBe(true);
+});

@@ -179,3 +179,16 @@ test("on a small screen one panel shows at a time", async ({ web }) => {
   expect(files).toEqual([true, false]);
   expect(await shown()).toEqual([false, false]);
 });
+
+test("on a small screen the bar keeps its height, whatever it says", async ({ browser, web }) => {
+  await web.page.setViewportSize({ width: 380, height: 700 });
+  const height = () =>
+    web.page.evaluate(() => document.querySelector("#bar")?.getBoundingClientRect().height);
+  const before = await height();
+  await web.page.route("**/health", (route) => route.abort());
+  await web.says(/unreachable, waiting/);
+
+  // Every terminal would change its size.
+  expect(await height()).toBe(before);
+  expect(browser.complaints.splice(0).join()).toContain("net::ERR_FAILED");
+});

@@ -1,6 +1,9 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { PATIENCE_MS, test, type WebTerminal } from "../helpers/browser.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
 
 /** Holds calls of `method` back until the result is called. */
 async function hold(page: Page, method: string): Promise<() => void> {
@@ -20,9 +23,9 @@ const asked = (page: Page, method: string) =>
 /** How many programs the guest says that run. */
 async function running(web: WebTerminal): Promise<number> {
   await web.press("Attach to a process");
-  const dialog = web.page.getByRole("dialog");
-  await dialog.getByRole("button").first().waitFor();
-  const count = await dialog.getByRole("button").count();
+  const choices = web.page.getByRole("dialog").getByRole("listitem");
+  await choices.first().waitFor();
+  const count = await choices.count();
   await web.page.keyboard.press("Escape");
   return count;
 }
@@ -97,6 +100,21 @@ test("keys that are typed before a tab is attached again arrive", async ({ web }
   release();
 
   await web.shows(/^ylrae depyt/m);
+});
+
+test("what a tab that does not show has lost is said", async ({ web }) => {
+  using scratch = scratchDirectory();
+  const [go, done] = ["go", "done"].map((name) => join(scratch.path, name)) as [string, string];
+  // Bytes that take no line of the terminal's.
+  const flood = "head -c 20000000 /dev/zero";
+  await web.run(`until [ -e ${go} ]; do sleep 0.1; done; ${flood}; touch ${done}`);
+  await web.press("New terminal");
+  await web.prompt();
+  writeFileSync(go, "");
+  await expect.poll(() => existsSync(done), { timeout: PATIENCE_MS }).toBe(true);
+  await web.page.getByRole("tab").first().click();
+
+  await web.shows(/\[[\d,]+ bytes were not kept\]/);
 });
 
 test("what programs and files are called is text and nothing else", async ({ web }) => {

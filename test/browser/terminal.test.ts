@@ -44,6 +44,23 @@ test("htop draws its bars and takes its keys", async ({ web }) => {
   await web.prompt();
 });
 
+test("what is selected is copied, and nothing takes its place", async ({ browser, web }) => {
+  await browser.context.grantPermissions(["clipboard-read"]);
+  await web.run("echo copied-word");
+  await web.shows(/^copied-word/m);
+  const row = web.page.locator(".xterm-rows > div").filter({ hasText: /^copied-word/ });
+  const box = await row.boundingBox();
+  await web.page.mouse.dblclick((box?.x ?? 0) + 20, (box?.y ?? 0) + 5);
+  await web.page.keyboard.press("Control+Shift+C");
+  const held = () => web.page.evaluate(() => navigator.clipboard.readText());
+  const copied = await held();
+  await web.run("clear");
+  await web.page.keyboard.press("Control+Shift+C");
+
+  expect(copied).toBe("copied-word");
+  expect(await held()).toBe("copied-word");
+});
+
 test("a storm of resizes ends with the size that fits", async ({ web }) => {
   for (let at = 0; at < 40; at++) {
     await web.page.setViewportSize({ width: 500 + 30 * (at % 17), height: 300 + 25 * (at % 11) });
@@ -135,7 +152,7 @@ test("two windows show one terminal, and both write to it", async ({ agent, brow
 test("a program on pipes can be looked at", async ({ web }) => {
   await web.run("echo $PPID; sleep 1000 | cat & true");
   await web.press("Attach to a process");
-  const choices = web.page.getByRole("dialog").getByRole("button");
+  const choices = web.page.getByRole("dialog").getByRole("listitem");
 
   await expect.poll(() => choices.count(), { timeout: PATIENCE_MS }).toBe(1);
 });
