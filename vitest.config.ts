@@ -16,7 +16,8 @@ const project = (name: string, include: string[], testTimeout: number) => ({
     testTimeout,
     hookTimeout: 30_000,
     pool: "forks" as const,
-    ...(name !== "unit" && { expect: expectation, retry }),
+    expect: expectation,
+    ...(name !== "unit" && { retry }),
   },
 });
 
@@ -27,7 +28,7 @@ export default defineConfig({
   test: {
     ...(report !== undefined && { reporters: ["default", "json"], outputFile: { json: report } }),
     projects: [
-      project("unit", ["test/*.test.ts", "test/unit/**/*.test.ts"], 5_000),
+      project("unit", ["test/*.test.ts", "test/unit/**/*.test.ts"], 20_000),
       project("integration", ["test/integration/**/*.test.ts"], 30_000),
       {
         test: {

@@ -18,8 +18,10 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Up to here, one chunk is held at a time and none read ahead. */
 const LITTLE_BYTES = 16 * 1024;
 const NOTHING = Buffer.alloc(0);
-/** What is read at once on opening; a file of up to this size needs no other read. */
-const HEAD_BYTES = 64 * 1024;
+/** A file of up to this size is read at once on opening, and needs no other read. */
+const SMALL_FILE_BYTES = 64 * 1024;
+/** What is read on opening a larger one: its type shows, and a crowd that then stops costs little. */
+const HEAD_BYTES = 4 * 1024;
 /** The most that is read from a file of the kernel, which has no size of its own. */
 const LARGEST_SIZELESS = 4 * 1024 * 1024;
 
@@ -152,11 +154,12 @@ function allocate(bytes: number): Buffer {
 
 /** Reads the first bytes; `isWhole` when the file ends with them. */
 async function readHead(fd: number, size: number): Promise<{ bytes: Buffer; isWhole: boolean }> {
-  const buffer = Buffer.allocUnsafe(size === 0 ? HEAD_BYTES : Math.min(size, HEAD_BYTES));
+  const bytes = size === 0 ? SMALL_FILE_BYTES : size > SMALL_FILE_BYTES ? HEAD_BYTES : size;
+  const buffer = Buffer.allocUnsafe(bytes);
   const length = await readFully(fd, buffer, 0);
-  const bytes = buffer.subarray(0, length);
-  if (length < buffer.length || length === size) return { bytes, isWhole: true };
-  return size === 0 ? readSizeless(fd, bytes) : { bytes, isWhole: false };
+  const head = buffer.subarray(0, length);
+  if (length < buffer.length || length === size) return { bytes: head, isWhole: true };
+  return size === 0 ? readSizeless(fd, head) : { bytes: head, isWhole: false };
 }
 
 /** The kernel's own files say they are empty, and have no end one could look up. */

@@ -4,6 +4,7 @@ import {
   descriptorOf,
   disconnect,
   hasUnread,
+  limitUnsent,
   probePeer,
   resetOnClose,
   setKeepAlive,
@@ -40,6 +41,9 @@ const KEEP_ALIVE = { idleS: 15, intervalS: 5, probes: 3 };
 /** The same for a connection that may be left over from the life before a restore: 3 s. */
 const KEEP_ALIVE_OF_OLD = { idleS: 1, intervalS: 1, probes: 2 };
 
+/** What the kernel holds at most of what a peer has no room for, until `Peer` has seen it read. */
+const UNSENT_BYTES = 64 * 1024;
+
 /** How long a client is taken to be about to ask, in ms, when it has said nothing yet. */
 const NEW_MS = 250;
 
@@ -75,7 +79,9 @@ export class Connection {
     this.socket = socket;
     this.epoch = epoch;
     this.remoteAddress = `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`;
-    if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
+    if (this.#fd === undefined) return;
+    setKeepAlive(this.#fd, KEEP_ALIVE);
+    limitUnsent(this.#fd, UNSENT_BYTES);
   }
 
   /** Whether nothing is being answered. */
@@ -115,7 +121,9 @@ export class Connection {
   /** Its peer has shown that it lives in `epoch`. */
   renew(epoch: number): void {
     this.epoch = epoch;
-    if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
+    if (this.#fd === undefined) return;
+    setKeepAlive(this.#fd, KEEP_ALIVE);
+    limitUnsent(this.#fd, UNSENT_BYTES);
   }
 
   /** Whether bytes of the client wait to be looked at. */

@@ -1,7 +1,7 @@
 import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
+import { limitUnsent, type TcpInfo, tcpInfo, unacknowledgedBytes } from "../system/tcp.ts";
 import { OwedAnswer } from "./owed-answer.ts";
 
 interface Handle {
@@ -19,6 +19,11 @@ const TLS_RECORD_BYTES = 16 * 1024;
 /** For how long what the kernel said is good enough, in ms: thousands of streams may ask at once. */
 const FRESH_MS = 5;
 
+/** Who has taken this much reads, as no receive buffer is so large from the start. */
+const READING_BYTES = 1024 * 1024;
+/** What the kernel may hold for a peer that reads, so that it lacks nothing while others are served. */
+const UNSENT_BYTES = 1024 * 1024;
+
 /** What the connection is closed by. */
 interface Carrier {
   readonly destroyed: boolean;
@@ -34,6 +39,7 @@ export class Peer {
   #takenBytes = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #movedAt = performance.now();
+  #isReading = false;
 
   private constructor(socket: Socket, carrier: Carrier) {
     this.#socket = socket;
@@ -70,6 +76,7 @@ export class Peer {
     // Where nothing waits, nothing stands still.
     if (taken !== this.#takenBytes || this.waitingBytes === 0) this.#movedAt = now;
     this.#takenBytes = taken;
+    if (!this.#isReading && taken >= READING_BYTES) this.#trust();
     return taken;
   }
 
@@ -108,6 +115,12 @@ export class Peer {
   /** Closes the connection by RST: what it has not taken is forgotten, in the kernel as well. */
   reset(): void {
     if (!this.#carrier.destroyed) this.onReset();
+  }
+
+  #trust(): void {
+    const { fd = -1 } = this.#handle;
+    this.#isReading = true;
+    if (fd >= 0) limitUnsent(fd, UNSENT_BYTES);
   }
 
   get #info(): TcpInfo | undefined {

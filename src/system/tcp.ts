@@ -13,6 +13,7 @@ const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_INFO = 11;
 const TCP_REPAIR = 19;
+const TCP_NOTSENT_LOWAT = 25;
 /** From asm-generic/ioctls.h. */
 const FIONREAD = 0x541b;
 const SIOCOUTQ = 0x5411;
@@ -122,6 +123,14 @@ export function setKeepAlive(
   setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idleS);
   setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, intervalS);
   setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+/**
+ * Has the kernel take no more for `fd` while so many bytes wait there for the peer's window. Without
+ * a bound it takes up to 4 MiB for each peer that has stopped, of memory that all connections share.
+ */
+export function limitUnsent(fd: number, bytes: number): void {
+  setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes);
 }
 
 /**
