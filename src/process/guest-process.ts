@@ -252,11 +252,11 @@ export class GuestProcess {
 
   /** Others hold the outputs: names them to those who want to know. */
   async #leaveToHolders(exit: Exit): Promise<void> {
-    const until = this.log.endCursor();
     const names = this.#readers.filter(({ hasEnded }) => !hasEnded).map((one) => one.peerName);
     const holders = await findHolders(new Set(names), this.pid, MOST_HOLDERS);
     if (this.#hasEnded) return;
-    this.#fanOut.exit({ ...this.#endEvent(exit, holders), until });
+    // What it is said to have written is what a viewer has seen by then, and goes on from.
+    this.#fanOut.exit({ ...this.#endEvent(exit, holders), until: this.log.endCursor() });
     if (this.#isToldToEnd) this.#closeOutputs(holders);
   }
 

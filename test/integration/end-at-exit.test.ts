@@ -108,6 +108,29 @@ describeTransports("a start that ends at the exit", (transport) => {
   });
 });
 
+test.for([{}, { withOffsets: true }])(
+  "a start that ends at the exit ends while others go on to write, and says where: %o",
+  async (asked, { agent }) => {
+    const client = agent.process("h2-proto");
+    const run = await running(client, { ...bash("yes & exit 3"), endAtExit: true, ...asked });
+
+    const events = await run.rest();
+
+    const { exitCode, written, holders } = endOf(events);
+    expect(exitCode).toBe(3);
+    expect(holders).toMatchObject([{ command: "yes" }]);
+    expect(text(events, "stdout").length).toBe(Number(written?.stdout));
+    const fromOffset = written ?? {};
+    const leave = new AbortController();
+    const options = { signal: leave.signal };
+    const later = await follow(client.connect({ process: run.selector, fromOffset }, options));
+    await later.until((all) => all.some(({ case: kind }) => kind !== "start"));
+    leave.abort();
+    endHolders(events);
+    await vi.waitFor(async () => expect((await client.list({})).processes).toEqual([]), IN_TIME);
+  },
+);
+
 describeTransports("a connect that ends at the exit", (transport) => {
   test("ends at once when that is over, with or without offsets", async ({ agent }) => {
     const client = agent.process(transport);
