@@ -1,7 +1,13 @@
+import { nextTurn } from "./turns.ts";
+
+/** How often it is read at a stretch, before everything else has its turn: a few milliseconds. */
+const STRETCH = 256;
+
 /** Reads chunks that come as they come in pieces of the lengths that its caller asks for. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #rest: Buffer = Buffer.alloc(0);
+  #reads = 0;
 
   /** Reads from `source`, and holds no more than the chunk that came last. */
   constructor(source: AsyncIterator<Uint8Array>) {
@@ -10,6 +16,8 @@ export class ByteReader {
 
   /** Some bytes, at most `most`; none at the end. */
   async some(most: number): Promise<Buffer> {
+    this.#reads += 1;
+    if (this.#reads % STRETCH === 0) await nextTurn();
     while (this.#rest.length === 0) {
       const { value, done } = await this.#source.next();
       if (done === true) return this.#rest;

@@ -15,10 +15,23 @@ export function encodePax(records: PaxRecords): Buffer {
   return Buffer.from(lines.join(""), "latin1");
 }
 
+/** More is no header that somebody wrote, but one that is to take time. */
+const MOST_RECORDS = 1_000;
+
+/** What somebody reads: all else is passed over, as a stream may have any number of it. */
+const KEPT = new Set([
+  ...["path", "linkpath", "size", "mtime", "uid", "gid"],
+  ...["major", "minor", "name", "realsize"].map((key) => `GNU.sparse.${key}`),
+  // Of the formats before 1.0, which are refused.
+  ...["size", "numblocks", "offset", "numbytes", "map"].map((key) => `GNU.sparse.${key}`),
+]);
+
 /** Reads an extended header. Throws `TarError`. */
 export function decodePax(bytes: Buffer): PaxRecords {
   const records: PaxRecords = new Map();
-  for (let at = 0; at < bytes.length; ) {
+  let count = 0;
+  for (let at = 0; at < bytes.length; count += 1) {
+    if (count === MOST_RECORDS) throw new TarError("an extended header has too many records");
     const blank = bytes.indexOf(0x20, at);
     const length = Number(bytes.toString("latin1", at, Math.max(at, blank)));
     const end = at + length;
@@ -30,7 +43,7 @@ export function decodePax(bytes: Buffer): PaxRecords {
       throw new TarError("an extended header has a record that is none");
     }
     const key = bytes.toString("latin1", blank + 1, equals);
-    records.set(key, bytes.toString("latin1", equals + 1, end - 1));
+    if (KEPT.has(key)) records.set(key, bytes.toString("latin1", equals + 1, end - 1));
     at = end;
   }
   return records;

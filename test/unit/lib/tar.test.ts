@@ -101,6 +101,31 @@ test("records tell their own length, also where that gets another digit", () => 
   }
 });
 
+test("records that nobody reads are not kept, however many a stream has", () => {
+  const records = new Map([
+    ["comment", "x"],
+    ["path", "y"],
+    ["SCHILY.xattr.user.a", "z"],
+  ]);
+
+  expect(decodePax(encodePax(records))).toEqual(new Map([["path", "y"]]));
+});
+
+test("a stream of headers alone leaves others their turn", async () => {
+  const header = { ...plain, name: "x", size: 0, modifiedS: 0, type: "x", linkName: "" };
+  const block = encodeHeader(header);
+  const tar = Buffer.concat([...Array.from({ length: 5_000 }, () => block), END_OF_TAR]);
+  let turns = 0;
+  const counting = setInterval(() => {
+    turns += 1;
+  }, 0);
+
+  expect(await readAll(tar, tar.length)).toEqual([]);
+
+  clearInterval(counting);
+  expect(turns).toBeGreaterThan(2);
+});
+
 test("a map of a sparse file is read as it was written, however long it is", async () => {
   for (const count of [0, 1, 50, 1_000]) {
     const segments = Array.from({ length: count }, (_, index) => ({
@@ -134,6 +159,7 @@ describe("a stream that is none", () => {
     ["a record longer than its header", extended("99 a=b\n")],
     ["a size that is none", extended("13 size=-10\n\n")],
     ["an extended header of gigabytes", encodeHeader({ ...header, type: "x", size: 2 ** 32 })],
+    ["a header of very many records", extended("6 a=b\n".repeat(2_000))],
     ["a sparse file in an older format", extended("27 GNU.sparse.map=0,1,2,3,4\n")],
   ] as const)("fails as such: %s", async ([, tar]) => {
     await expect(readAll(tar)).rejects.toThrow(TarError);
