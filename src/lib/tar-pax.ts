@@ -18,13 +18,12 @@ export function encodePax(records: PaxRecords): Buffer {
 /** More is no header that somebody wrote, but one that is to take time. */
 const MOST_RECORDS = 1_000;
 
+const PLAIN = ["path", "linkpath", "size", "mtime", "uid", "gid"];
+const SPARSE = ["major", "minor", "name", "realsize"];
+/** Of the formats before 1.0, which are refused. */
+const OLD_SPARSE = ["size", "numblocks", "offset", "numbytes", "map"];
 /** What somebody reads: all else is passed over, as a stream may have any number of it. */
-const KEPT = new Set([
-  ...["path", "linkpath", "size", "mtime", "uid", "gid"],
-  ...["major", "minor", "name", "realsize"].map((key) => `GNU.sparse.${key}`),
-  // Of the formats before 1.0, which are refused.
-  ...["size", "numblocks", "offset", "numbytes", "map"].map((key) => `GNU.sparse.${key}`),
-]);
+const KEPT = new Set(PLAIN.concat(SPARSE.concat(OLD_SPARSE).map((key) => `GNU.sparse.${key}`)));
 
 /** Reads an extended header. Throws `TarError`. */
 export function decodePax(bytes: Buffer): PaxRecords {
