@@ -53,7 +53,7 @@ class ConsolePage {
   /** Shows the terminals of before a reload, or a new one. */
   async open(): Promise<void> {
     try {
-      const { tabs, current } = await keptTabs(this.#link.processes);
+      const { tabs, current } = await keptTabs(this.#link.process);
       for (const content of tabs) this.#tabs.add(content);
       const shown = this.#tabs.all[current];
       if (shown === undefined) this.#tabs.addShell();

@@ -1,5 +1,5 @@
 import type { EntryInfo } from "../../gen/filesystem/filesystem_pb.js";
-import { GuestError, toGuestError } from "../client/errors.ts";
+import { GuestError, isCut, toGuestError } from "../client/errors.ts";
 import type { Link } from "./link.ts";
 import { Poll } from "./poll.ts";
 
@@ -64,7 +64,7 @@ export class Directory {
       const isForgotten = error.kind === "not-found" && this.#watcher !== undefined;
       // A watcher that is gone is made anew; a directory that is gone then says so.
       if (isForgotten || error.kind === "invalid") this.#watcher = undefined;
-      if (!isForgotten && !error.isRetryable) this.#options.onError(error);
+      if (!isForgotten && !isCut(reason)) this.#options.onError(error);
     }
   }
 

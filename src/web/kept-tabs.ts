@@ -1,7 +1,11 @@
-import type { GuestProcesses } from "../client/process.ts";
+import type { Client } from "@connectrpc/connect";
+import type { Process } from "../../gen/process/process_pb.js";
+import { untilAnswered } from "../client/patience.ts";
 import type { TabContent } from "./tab.ts";
 
 const KEY = "thaw.tabs";
+/** How long one question may take, in ms. It is asked until it is answered. */
+const PATIENCE = { attemptMs: 5_000, giveUpAfterMs: Number.POSITIVE_INFINITY };
 
 /** Keeps the tabs for a reload of this window. */
 export function keepTabs(tabs: readonly TabContent[], current: number): void {
@@ -11,16 +15,16 @@ export function keepTabs(tabs: readonly TabContent[], current: number): void {
 
 /** The tabs of before the reload whose programs still run, and which of them showed. */
 export async function keptTabs(
-  processes: GuestProcesses,
+  client: Client<typeof Process>,
 ): Promise<{ tabs: TabContent[]; current: number }> {
   const { tabs, current } = read();
   if (tabs.length === 0) return { tabs: [], current: 0 };
-  const running = await processes.list();
+  const list = await untilAnswered((options) => client.list({}, options), PATIENCE);
   const found = tabs.flatMap((tab) => {
-    const one = running.find(
+    const one = list.processes.find(
       ({ pid, tag }) => pid === tab.pid && (!tab.isOwn || tag === "web terminal"),
     );
-    return one === undefined ? [] : [{ ...tab, written: one.written.pty }];
+    return one === undefined ? [] : [{ ...tab, written: Number(one.written?.pty ?? 0n) }];
   });
   return {
     tabs: found,

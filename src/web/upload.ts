@@ -2,7 +2,7 @@ import type { Client } from "@connectrpc/connect";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import type { Filesystem } from "../../gen/filesystem/filesystem_pb.js";
-import { toGuestError } from "../client/errors.ts";
+import { isCut, toGuestError } from "../client/errors.ts";
 
 /** What one call carries, in bytes. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -56,7 +56,7 @@ export async function upload(
       const error = toGuestError(reason);
       repeats = hashing.position > before ? 0 : repeats + 1;
       const isBehind = error.kind === "invalid" && repeats < MOST_REPEATS;
-      if (!error.isRetryable && !isBehind) throw error;
+      if (!isCut(reason) && !isBehind) throw error;
     }
     onProgress(hashing.position, "waits, goes on by itself");
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -109,3 +109,20 @@ test("an answer of something on the way is none of the guest's", async ({ browse
     new Set(["Failed to load resource: the server responded with a status of 502 (Bad Gateway)"]),
   );
 });
+
+test("a page that is opened while its guest is cut off shows its terminals later", async ({
+  browser,
+  web,
+}) => {
+  await web.run("echo of before");
+  await web.shows(/^of before/m);
+  let cuts = 0;
+  await web.page.route("**/process.Process/List", async (route) => {
+    if (++cuts <= 2) await route.abort("connectionreset");
+    else await route.continue();
+  });
+  await web.page.reload();
+
+  await web.shows(/^of before/m);
+  expect(browser.complaints.splice(0).join()).toContain("net::ERR_CONNECTION_RESET");
+});
