@@ -1,6 +1,9 @@
 /** How often a peer is looked at in its stall time. It is cut off at most two looks too late: 2.5 %. */
 const CHECKS = 80;
 
+/** By how much a timer may be early, in ms. */
+const EARLY_MS = 1;
+
 /**
  * How long a peer that reads 1 KiB/s can look as if it had stopped, for each byte of its receive
  * window: measured by `bench/silence.ts`, with a quarter to spare.
@@ -45,6 +48,9 @@ export function patienceMs(windowBytes: number, leastMs: number, mostMs: number)
 
 interface Entry {
   watched: Watched;
+  /** How often it is looked at, in ms. */
+  everyMs: number;
+  lookedAt: number;
   taken: number;
   /** When the peer last took something, or began to have something to take. */
   since: number;
@@ -60,7 +66,6 @@ export class StallWatch {
   readonly #largeWindowMs: number;
   readonly #now: () => number;
   readonly #active = new Map<Watched, Entry>();
-  #lookedAt = 0;
   #everyMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -79,9 +84,12 @@ export class StallWatch {
   /** Looks at `watched` until nothing waits for its peer. Call it after every write. */
   note(watched: Watched): void {
     if (this.#active.has(watched)) return;
-    if (this.#active.size === 0) this.#lookedAt = this.#now();
-    this.#active.set(watched, { watched, taken: watched.taken(), since: this.#now() });
-    this.#lookEvery(Math.min(this.#stallMs, watched.stallMs ?? this.#stallMs));
+    const now = this.#now();
+    const stallMs = Math.min(this.#stallMs, watched.stallMs ?? this.#stallMs);
+    const everyMs = Math.ceil(stallMs / CHECKS);
+    const taken = watched.taken();
+    this.#active.set(watched, { watched, everyMs, lookedAt: now, taken, since: now });
+    if (this.#timer === undefined || everyMs < this.#everyMs) this.#lookEvery(everyMs);
   }
 
   /** Stops to look at `watched`. */
@@ -90,17 +98,22 @@ export class StallWatch {
     if (this.#active.size === 0) this.#rest();
   }
 
-  /** Looks once. The watch does it by itself, many times in a stall time. */
+  /** Looks at all whose turn it is. The watch does it by itself, many times in a stall time. */
   check(): void {
     const now = this.#now();
-    const gapMs = now - this.#lookedAt;
-    this.#lookedAt = now;
-    for (const entry of this.#active.values()) this.#look(entry, now, gapMs);
+    let everyMs = Number.POSITIVE_INFINITY;
+    for (const entry of this.#active.values()) {
+      if (now - entry.lookedAt > entry.everyMs - EARLY_MS) this.#look(entry, now);
+      everyMs = Math.min(everyMs, entry.everyMs);
+    }
     if (this.#active.size === 0) this.#rest();
+    else if (everyMs > this.#everyMs) this.#lookEvery(everyMs);
   }
 
-  #look(entry: Entry, now: number, gapMs: number): void {
+  #look(entry: Entry, now: number): void {
     const { watched } = entry;
+    const gapMs = now - entry.lookedAt;
+    entry.lookedAt = now;
     const taken = watched.taken();
     if (!watched.isWaiting()) {
       this.#active.delete(watched);
@@ -125,10 +138,7 @@ export class StallWatch {
     return Math.min(limitMs, watched.stallMs ?? limitMs);
   }
 
-  /** Looks often enough for who is to be found after `stallMs`. */
-  #lookEvery(stallMs: number): void {
-    const everyMs = Math.ceil(stallMs / CHECKS);
-    if (this.#timer !== undefined && everyMs >= this.#everyMs) return;
+  #lookEvery(everyMs: number): void {
     clearInterval(this.#timer);
     this.#everyMs = everyMs;
     this.#timer = setInterval(() => this.check(), everyMs).unref();

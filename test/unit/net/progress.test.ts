@@ -153,3 +153,22 @@ test("a request that asks for less than all others is looked at often enough", (
   expect(hasty.onStall).toHaveBeenCalledExactlyOnceWith(200);
   expect(patient.stalls).toBe(0);
 });
+
+test("a request that asks for less has nobody else looked at more often, nor longer than it lasts", () => {
+  const watch = new StallWatch({ stallMs: STALL_MS });
+  const patient = { ...peer(), taken: vi.fn(() => performance.now()) };
+  const hasty = { ...peer(), stallMs: 100, taken: vi.fn(() => performance.now()) };
+  watch.note(patient);
+  watch.note(hasty);
+
+  vi.advanceTimersByTime(STALL_MS);
+  expect(hasty.taken.mock.calls.length).toBeGreaterThan(1_000);
+  expect(patient.taken.mock.calls.length).toBeLessThan(100);
+  expect(patient.taken.mock.calls.length).toBeGreaterThan(50);
+
+  watch.forget(hasty);
+  const check = vi.spyOn(watch, "check");
+  vi.advanceTimersByTime(STALL_MS);
+  expect(check.mock.calls.length).toBeLessThan(100);
+  expect(check.mock.calls.length).toBeGreaterThan(50);
+});
