@@ -1,4 +1,4 @@
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** How long a client that was refused may take to close. */
@@ -24,4 +24,12 @@ export function onClientError(reason: Error & { code?: string }, socket: Duplex)
   // Not at once: what still comes to a closed connection makes the client lose the answer.
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
+}
+
+/**
+ * Refuses an `Expect` that is not `100-continue`. The client may be waiting to send a body, which
+ * nobody would read, so it is not waited for.
+ */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(417, { Connection: "close", "Content-Length": 0 }).end();
 }

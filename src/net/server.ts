@@ -5,7 +5,7 @@ import tls from "node:tls";
 import type { Logger } from "../log.ts";
 import { randomBytes } from "../system/random.ts";
 import { Capacity, type Crowd, MAX_CONNECTIONS } from "./capacity.ts";
-import { onClientError } from "./client-error.ts";
+import { onClientError, refuseExpectation } from "./client-error.ts";
 import type { Connection } from "./connection.ts";
 import { awaitProtocol } from "./first-bytes.ts";
 import { Http1Exchanges } from "./http1-exchanges.ts";
@@ -94,6 +94,7 @@ export class Server {
       this.#answer(this.#connections.get(request.socket), request, response);
     });
     this.#http1.on("clientError", onClientError);
+    this.#http1.on("checkExpectation", refuseExpectation);
     this.#http2 = http2.createServer(HTTP2_OPTIONS);
     this.#http2.on("session", (session) => this.#onSession(session));
     this.#http2.on("request", (request, response) => {

@@ -161,6 +161,11 @@ test.for([
     `GET /health HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(100_000)}\r\n\r\n`,
     "431 Request Header Fields Too Large",
   ],
+  [
+    "an expectation that nobody knows",
+    "POST /init HTTP/1.1\r\nHost: x\r\nExpect: more\r\nContent-Length: 5\r\n\r\n",
+    "417 Expectation Failed",
+  ],
   ["half a header block", "GET /health HTTP/1.1\r\nHost: x\r\n", "408 Request Timeout"],
 ] as const)(
   "a request with %s is told so, and its connection closed whatever the client does",
