@@ -71,3 +71,32 @@ test("an agent that closes does not wait for the sockets that Prepare waits for"
   expect(performance.now() - start).toBeLessThan(2_000);
   expect((await preparing).blockers).toEqual(["1 socket is in FIN-WAIT-2"]);
 });
+
+test("what was drawn before the kernel took the host's entropy is drawn again", async () => {
+  using scratch = scratchDirectory();
+  let reseeds = 0;
+  let isTaken = true;
+  await using guest = lifecycleWith(scratch.path, {
+    addEntropy: () => isTaken,
+    reseed: () => (reseeds += 1),
+  });
+  const { lifecycle } = guest;
+  const restore = async () => {
+    const { entropyAccepted } = await lifecycle.restore({
+      isAborted: false,
+      entropy: Buffer.of(1),
+    });
+    const { generation, generationId } = lifecycle.status();
+    return { entropyAccepted, generation, generationId, reseeds };
+  };
+
+  const first = await restore();
+  const again = await restore();
+  isTaken = false;
+  const refused = await restore();
+
+  expect(first).toMatchObject({ entropyAccepted: true, generation: 2, reseeds: 2 });
+  expect(again).toMatchObject({ entropyAccepted: true, generation: 2, reseeds: 3 });
+  expect(again.generationId).not.toBe(first.generationId);
+  expect(refused).toEqual({ ...again, entropyAccepted: false });
+});
