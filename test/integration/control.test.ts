@@ -286,7 +286,7 @@ describe("fsfreeze", () => {
     const response = await post(agent, "/fsfreeze");
 
     expect(response.status).toBe(500);
-    expect(await response.json()).toEqual({ code: 500, message: "ioctl: EOPNOTSUPP" });
+    expect(await response.json()).toEqual({ code: 500, message: "ioctl: ENOTSUP" });
   });
 
   describe.skipIf(problem !== undefined)("on a file system of its own", () => {

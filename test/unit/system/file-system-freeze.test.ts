@@ -24,7 +24,7 @@ test("a file system that cannot be frozen says so, and the agent talks on", asyn
   const quiet = quietProbe();
   const freeze = new FileSystemFreeze(quiet, "/proc");
 
-  await expect(freeze.freeze()).rejects.toMatchObject({ code: "EOPNOTSUPP" });
+  await expect(freeze.freeze()).rejects.toMatchObject({ code: "ENOTSUP" });
 
   expect(quiet.release).toHaveBeenCalledTimes(1);
   await freeze.close();
