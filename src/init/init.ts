@@ -3,7 +3,6 @@ import { AgentError } from "../errors.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../system/clock.ts";
-import { exemptFromNat } from "../system/nat-exemption.ts";
 import { type RunCommand, runCommand } from "../system/run-command.ts";
 import type { FreezeAudit, WorkloadFreezer } from "../system/workload-freezer.ts";
 import { CaBundle, type CaFiles } from "./ca-bundle.ts";
@@ -17,13 +16,8 @@ import { type Metadata, MetadataService } from "./metadata-service.ts";
 import { NfsMounts } from "./nfs-mounts.ts";
 import { RunFiles } from "./run-files.ts";
 import type { Dialect, Settings } from "./settings.ts";
+import { TokenHash } from "./token-hash.ts";
 import { checkToken } from "./token-rule.ts";
-
-/** For each of the two requests to the metadata service, which is one hop away. */
-const LOOKUP_MS = 2_000;
-const EXEMPTION_MS = 6_000;
-/** The addresses at which a virtual machine's host offers its services. */
-const LINK_LOCAL = /^169\.254\./;
 
 /** The part of the agent's configuration that matters here. */
 interface InitConfig extends CaFiles {
@@ -56,7 +50,7 @@ export class Init {
   readonly #parts: InitParts;
   readonly #names: DialectNames;
   readonly #lock = new Lock();
-  readonly #metadata: MetadataService;
+  readonly #tokenHash: TokenHash;
   readonly #poll: MetadataPoll;
   readonly #runFiles: RunFiles;
   readonly #hosts: HostsFile;
@@ -74,8 +68,9 @@ export class Init {
     this.#run = parts.run ?? runCommand;
     this.#names = dialectNames(config.dialect);
     this.#logExport = parts.logExport ?? new LogExport();
-    this.#metadata = new MetadataService(config.metadataUrl);
-    this.#poll = new MetadataPoll(this.#metadata, (metadata) => this.#identify(metadata));
+    const metadata = new MetadataService(config.metadataUrl);
+    this.#tokenHash = new TokenHash({ metadata, run: this.#run, log });
+    this.#poll = new MetadataPoll(metadata, (found) => this.#identify(found));
     this.#runFiles = new RunFiles(config.runDir, this.#names.prefix, log);
     this.#hosts = new HostsFile(config.hostsFile);
     this.#certificates = new CaBundle(config, log);
@@ -102,11 +97,16 @@ export class Init {
     onAudit: (audit: FreezeAudit) => void,
   ): Promise<void> {
     const cameAt = performance.now();
+    const { settings, freezer } = this.#parts;
+    const stored = settings.accessToken;
+    // Before its turn: who has no token must not hold up who has it.
+    const refusal = await this.#refusal(request, signal);
     using _ = await this.#lock.acquire(signal).catch((cause: unknown) => {
       throw new AgentError("unavailable", "another init is under way", { cause });
     });
-    const { settings, freezer } = this.#parts;
-    await checkToken(settings.accessToken, request.accessToken, () => this.#tokenHash(signal));
+    const isOutdated = settings.accessToken !== stored;
+    const reason = isOutdated ? await this.#refusal(request, signal) : refusal;
+    if (reason !== undefined) throw reason;
     const audit = freezer.audit();
     if (audit !== undefined) onAudit(audit);
     try {
@@ -124,6 +124,13 @@ export class Init {
     await this.#certificates.close();
     await Promise.allSettled(this.#background);
     this.#logExport.close();
+  }
+
+  /** Why the token in force refuses the request; `undefined` when it does not. */
+  async #refusal({ accessToken }: InitRequest, signal: AbortSignal): Promise<unknown> {
+    const { config, settings } = this.#parts;
+    const expected = async () => (config.isNotFc ? undefined : this.#tokenHash.ask(signal));
+    return await checkToken(settings.accessToken, accessToken, expected).catch((reason) => reason);
   }
 
   /** Also remembers it, so that a request that fails half-way still outdates older ones. */
@@ -183,30 +190,6 @@ export class Init {
     );
     this.#inBackground(pass, "volumes");
     if (this.#parts.config.dialect === "e2b") await untilGone(pass, signal);
-  }
-
-  async #tokenHash(signal: AbortSignal): Promise<string | undefined> {
-    if (this.#parts.config.isNotFc) return undefined;
-    const limits = { timeoutMs: LOOKUP_MS, signal };
-    try {
-      return (await this.#lookUp(limits)).accessTokenHash;
-    } catch (error) {
-      // Who hangs up in the middle of the question must not get the answer "nothing expected".
-      if (signal.aborted) throw new AgentError("unavailable", "the caller is gone");
-      this.#parts.log.debug({ err: error }, "the metadata service does not answer");
-      return undefined;
-    }
-  }
-
-  async #lookUp(limits: { timeoutMs: number; signal: AbortSignal }): Promise<Metadata> {
-    const { endpoint } = this.#metadata;
-    try {
-      return await this.#metadata.fetch(limits);
-    } catch (error) {
-      if (!LINK_LOCAL.test(endpoint.host)) throw error;
-      await exemptFromNat(endpoint, this.#run, { ...limits, timeoutMs: EXEMPTION_MS });
-      return this.#metadata.fetch(limits);
-    }
   }
 
   async #identify(metadata: Metadata): Promise<void> {

@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { expect, test, vi } from "vitest";
 import { Init, type InitParts } from "../../../src/init/init.ts";
 import { Settings } from "../../../src/init/settings.ts";
@@ -73,6 +75,55 @@ test("the clock is set to what the host's time has become while others had their
   expect(time).toBeGreaterThanOrEqual(HOST_NS + BigInt(WAIT_MS) * MS);
   expect(time).toBeLessThanOrEqual(HOST_NS + BigInt(Math.ceil(tookMs)) * MS);
   await init.close();
+});
+
+test("who has no token does not hold up who has it, however long the question takes", async () => {
+  using scratch = scratchDirectory();
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const metadataUrl = `http://127.0.0.1:${port}`;
+  const settings = new Settings();
+  settings.accessToken = "right";
+  const init = initIn(scratch.path, { isNotFc: false, metadataUrl }, { settings });
+  const leaving = new AbortController();
+  const refusals: unknown[] = [];
+  const asking = Array.from({ length: 3 }, async () => {
+    const wrong = { ...SAID, accessToken: "wrong", envVars: new Map([["A", "1"]]) };
+    await init.apply(wrong, leaving.signal, () => {}).catch((reason) => refusals.push(reason));
+  });
+  await once(silent, "connection");
+
+  await init.apply({ ...SAID, accessToken: "right" }, signal, () => {});
+
+  expect(refusals).toEqual([]);
+  leaving.abort();
+  await Promise.all(asking);
+  expect(refusals).toHaveLength(3);
+  expect(settings.userVariables.size).toBe(0);
+  await init.close();
+  silent.close();
+});
+
+test("who had to ask is judged by the token that has come meanwhile", async () => {
+  using scratch = scratchDirectory();
+  const metadata = createServer();
+  metadata.listen(0, "127.0.0.1");
+  await once(metadata, "listening");
+  const { port } = metadata.address() as AddressInfo;
+  const metadataUrl = `http://127.0.0.1:${port}`;
+  const settings = new Settings();
+  settings.accessToken = "old";
+  const init = initIn(scratch.path, { isNotFc: false, metadataUrl }, { settings });
+  const early = init.apply({ ...SAID, accessToken: "new" }, signal, () => {});
+  const [question] = (await once(metadata, "connection")) as [Socket];
+
+  settings.accessToken = "new";
+  question.destroy();
+
+  await expect(early).resolves.toBeUndefined();
+  await init.close();
+  metadata.close();
 });
 
 test("a metadata service that cannot be reached is asked again past the guest's own rules", async () => {
