@@ -127,10 +127,13 @@ export class Init {
   }
 
   /** Why the token in force refuses the request; `undefined` when it does not. */
-  async #refusal({ accessToken }: InitRequest, signal: AbortSignal): Promise<unknown> {
+  async #refusal({ accessToken }: InitRequest, signal: AbortSignal): Promise<Error | undefined> {
     const { config, settings } = this.#parts;
     const expected = async () => (config.isNotFc ? undefined : this.#tokenHash.ask(signal));
-    return await checkToken(settings.accessToken, accessToken, expected).catch((reason) => reason);
+    return await checkToken(settings.accessToken, accessToken, expected).then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
   }
 
   /** Also remembers it, so that a request that fails half-way still outdates older ones. */
