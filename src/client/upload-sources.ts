@@ -23,18 +23,33 @@ async function openFileSource(path: string): Promise<UploadSource & AsyncDisposa
   try {
     const stats = await file.stat();
     if (!stats.isFile()) throw new GuestError("invalid", `${path} is no regular file`);
-    const read = (offset: number, length: number) => readAt(file, offset, length);
-    return { size: stats.size, read, [Symbol.asyncDispose]: () => file.close() };
+    return new FileSource(file, stats.size);
   } catch (reason) {
     await file.close();
     throw reason;
   }
 }
 
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafe(length);
-  const { bytesRead } = await file.read(buffer, 0, length, offset);
-  return buffer.subarray(0, bytesRead);
+class FileSource implements UploadSource, AsyncDisposable {
+  readonly size: number;
+  readonly #file: FileHandle;
+  /** One for all reads: one for each is most of what there is to collect. */
+  #buffer = Buffer.alloc(0);
+
+  constructor(file: FileHandle, size: number) {
+    this.#file = file;
+    this.size = size;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    if (this.#buffer.length < length) this.#buffer = Buffer.allocUnsafeSlow(length);
+    const { bytesRead } = await this.#file.read(this.#buffer, 0, length, offset);
+    return this.#buffer.subarray(0, bytesRead);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
 }
 
 /** What only goes forward: going back begins it anew and passes over what is there already. */

@@ -13,8 +13,11 @@ import { Taking } from "./taking.ts";
 
 const FIRST_CHUNK_BYTES = 256 * 1024;
 const LEAST_CHUNK_BYTES = 16 * 1024;
-/** Requests above 1 MiB are refused by proxies in their usual configuration. */
-const MOST_CHUNK_BYTES = 512 * 1024;
+/**
+ * Requests above 1 MiB are refused by proxies in their usual configuration. With what is around it a
+ * chunk fits into half of that: the encoder takes the next power of two.
+ */
+const MOST_CHUNK_BYTES = 512 * 1024 - 128;
 /** How much is read at once for the checksum alone. */
 const HASHED_BYTES = 1024 * 1024;
 /** How long one chunk may take, in ms; a smaller one is sent then. */
@@ -28,7 +31,7 @@ export interface UploadSource {
   size?: number | undefined;
   /**
    * At most `length` bytes from `offset` on; none at the end. Called for one place after the other,
-   * and again for an earlier one after a cut.
+   * and again for an earlier one after a cut. What it gives holds until the next call.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
