@@ -53,6 +53,8 @@ export class DirectoryWatch implements AsyncIterable<DirectoryChange>, Disposabl
   #stream: EventStream<WatchDirResponse> | undefined;
   #watcherId = "";
   #sequence = 0n;
+  /** The guest knows the watch no more, and what has changed since. */
+  #isForgotten = false;
 
   private constructor(client: Client<typeof Filesystem>, path: string, options: WatchOptions) {
     this.#client = client;
@@ -139,6 +141,9 @@ export class DirectoryWatch implements AsyncIterable<DirectoryChange>, Disposabl
       this.#sequence = event.value.sequence;
       this.#stream = stream;
       this.#patience.answered();
+      // Told when the new one is armed, so that whoever lists the directory now misses nothing.
+      if (this.#isForgotten) this.#pending.push({ kind: "resync" });
+      this.#isForgotten = false;
     } catch (reason) {
       stream.close();
       this.#signal.throwIfAborted();
@@ -153,8 +158,7 @@ export class DirectoryWatch implements AsyncIterable<DirectoryChange>, Disposabl
     if (isForgotten && this.#watcherId !== "") {
       // The guest has forgotten the watch, or was restored to before it had come so far.
       this.#watcherId = "";
-      this.#pending.push({ kind: "resync" });
-      await this.#open();
+      this.#isForgotten = true;
     } else if (isCut(reason) || error.kind === "exhausted") {
       await this.#patience.afterCut(toCut(reason));
     } else throw error;

@@ -123,11 +123,12 @@ export function toFailure(reason: unknown): GuestError {
   return isCut(reason) ? toCut(reason) : toGuestError(reason);
 }
 
-/** Runs `call` and gives what it fails with as a `GuestError`. */
-export async function asGuestError<T>(call: () => Promise<T>): Promise<T> {
+/** Runs `call` and gives what it fails with as a `GuestError`; the reason of `signal` as it is. */
+export async function asGuestError<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
     return await call();
   } catch (reason) {
+    signal?.throwIfAborted();
     throw toGuestError(reason);
   }
 }

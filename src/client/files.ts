@@ -6,18 +6,12 @@ import type { CopyOptions } from "./copy/copying.ts";
 import { DirectoryWatch, type WatchOptions } from "./directory-watch.ts";
 import { Download, type Downloaded, type DownloadOptions } from "./download.ts";
 import { asGuestError, GuestError } from "./errors.ts";
-import type { PlainAnswer, PlainHttp } from "./plain-http.ts";
+import { checked, fileParts, filesPath } from "./file-parts.ts";
+import { type PatienceOptions, withSignal } from "./patience.ts";
+import type { PlainHttp } from "./plain-http.ts";
 import { type ListTreeOptions, type TreePath, Trees } from "./trees.ts";
 import { type Uploaded, type UploadOptions, upload } from "./upload.ts";
 import { openSource, type UploadContent } from "./upload-sources.ts";
-
-const KINDS: Record<number, GuestError["kind"]> = {
-  400: "invalid",
-  401: "unauthenticated",
-  404: "not-found",
-  409: "already-exists",
-  507: "exhausted",
-};
 
 /** What the guest's files are reached by. */
 export interface FilesParts {
@@ -58,10 +52,12 @@ export class GuestFiles {
     options.signal?.throwIfAborted();
     const { unary, streaming, canStreamUp } = this.#parts;
     await using source = await openSource(content);
+    // A stream of the caller's may be slower than a guest waits for more within one call.
+    const isReady = source.size !== undefined;
     return await upload({
       ...options,
       unary,
-      streaming: canStreamUp ? streaming : undefined,
+      streaming: canStreamUp && isReady ? streaming : undefined,
       path,
       source,
       hasher: createHash("sha256"),
@@ -101,13 +97,22 @@ export class GuestFiles {
     return checked(path, await this.#plain.request(request)).body;
   }
 
+  /**
+   * The content of a file as it comes. Goes on where it is cut off; throws `wrong-state` when the file
+   * has changed until then.
+   */
+  readParts(path: string, options: PatienceOptions = {}): AsyncGenerator<Buffer> {
+    const { plain, headersMs } = this.#parts;
+    return fileParts({ plain, path, headersMs, options });
+  }
+
   /** Gives a file this content: it is the old one or the new one, and never a mix. */
   async write(path: string, content: string | Uint8Array, signal?: AbortSignal): Promise<void> {
     const answer = await this.#plain.request({
       method: "POST",
       path: filesPath(path),
       body: content,
-      contentType: "application/octet-stream",
+      headers: { "content-type": "application/octet-stream" },
       headersMs: this.#headersMs,
       signal,
     });
@@ -115,25 +120,28 @@ export class GuestFiles {
   }
 
   /** What is in a directory. */
-  async list(path: string): Promise<EntryInfo[]> {
-    return (await asGuestError(() => this.#client.listDir({ path, depth: 1 }))).entries;
+  async list(path: string, signal?: AbortSignal): Promise<EntryInfo[]> {
+    const list = () => this.#client.listDir({ path, depth: 1 }, withSignal(signal));
+    return (await asGuestError(list, signal)).entries;
   }
 
   /** What is at a path. Throws `not-found`. */
-  async stat(path: string): Promise<EntryInfo> {
-    const { entry } = await asGuestError(() => this.#client.stat({ path }));
+  async stat(path: string, signal?: AbortSignal): Promise<EntryInfo> {
+    const stat = () => this.#client.stat({ path }, withSignal(signal));
+    const { entry } = await asGuestError(stat, signal);
     if (entry === undefined) throw new GuestError("failed", `${path}: the guest told nothing`);
     return entry;
   }
 
   /** Makes a directory and its missing parents. Throws `already-exists`. */
-  async makeDir(path: string): Promise<void> {
-    await asGuestError(() => this.#client.makeDir({ path }));
+  async makeDir(path: string, signal?: AbortSignal): Promise<void> {
+    await asGuestError(() => this.#client.makeDir({ path }, withSignal(signal)), signal);
   }
 
   /** Renames a path, replacing a file or an empty directory at the destination. */
-  async move(source: string, destination: string): Promise<void> {
-    await asGuestError(() => this.#client.move({ source, destination }));
+  async move(source: string, destination: string, signal?: AbortSignal): Promise<void> {
+    const move = () => this.#client.move({ source, destination }, withSignal(signal));
+    await asGuestError(move, signal);
   }
 
   /** All that is below a directory, parents before children; `withSha256` has every file read. */
@@ -180,17 +188,7 @@ export class GuestFiles {
   }
 
   /** Removes what is at a path, directories with all that is in them. */
-  async remove(path: string): Promise<void> {
-    await asGuestError(() => this.#client.remove({ path }));
+  async remove(path: string, signal?: AbortSignal): Promise<void> {
+    await asGuestError(() => this.#client.remove({ path }, withSignal(signal)), signal);
   }
-}
-
-function filesPath(path: string): string {
-  return `/files?${new URLSearchParams({ path }).toString()}`;
-}
-
-function checked(path: string, answer: PlainAnswer): PlainAnswer {
-  if (answer.status < 300) return answer;
-  const kind = KINDS[answer.status] ?? "failed";
-  throw new GuestError(kind, `${path}: ${answer.status} ${answer.body.toString().trim()}`);
 }

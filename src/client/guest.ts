@@ -101,8 +101,8 @@ export class Guest implements Disposable {
   }
 
   /** The version of envd's contract that the guest speaks; "" when it does not say. */
-  async version(): Promise<string> {
-    const { body, headers } = await this.#health(this.#headersMs);
+  async version(signal?: AbortSignal): Promise<string> {
+    const { body, headers } = await this.#health(this.#headersMs, signal);
     if (body.length === 0) return String(headers["x-envd-version"] ?? "");
     return (JSON.parse(body.toString()) as { version?: string }).version ?? "";
   }

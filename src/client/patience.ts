@@ -88,8 +88,7 @@ export async function untilAnswered<T>(
   const patience = new Patience(options);
   for (let attempt = 1; ; attempt++) {
     try {
-      const options = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-      const answer = await call(options, attempt);
+      const answer = await call({ timeoutMs, ...withSignal(signal) }, attempt);
       patience.answered();
       return answer;
     } catch (reason) {
@@ -98,6 +97,11 @@ export async function untilAnswered<T>(
       await patience.afterCut(toCut(reason));
     }
   }
+}
+
+/** What a call takes, with a signal or without one. */
+export function withSignal(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
 }
 
 /** A signal that aborts with any of these; a handle's own end and its caller's, for example. */

@@ -11,7 +11,7 @@ export interface PlainRequest {
   method?: "GET" | "POST";
   path: string;
   body?: string | Uint8Array;
-  contentType?: string;
+  headers?: Readonly<Record<string, string>>;
   /** How long the answer may take to begin, in ms, from when the body is sent. */
   headersMs: number;
   signal?: AbortSignal | undefined;
@@ -22,6 +22,11 @@ export interface PlainAnswer {
   status: number;
   headers: http.IncomingHttpHeaders;
   body: Buffer;
+}
+
+/** The same as its body comes, which is to be read to its end or left by `return`. */
+export interface OpenAnswer extends Omit<PlainAnswer, "body"> {
+  parts: AsyncGenerator<Buffer>;
 }
 
 /** The guest's plain HTTP paths, over connections that are kept. */
@@ -42,34 +47,66 @@ export class PlainHttp {
   }
 
   /** Asks. Rejects with a `GuestError` when there is no answer; any status is one. */
-  request(request: PlainRequest): Promise<PlainAnswer> {
-    const { method = "GET", path, body = "", contentType, headersMs, signal } = request;
+  async request(request: PlainRequest): Promise<PlainAnswer> {
+    const { parts, ...answer } = await this.open(request);
+    const all: Buffer[] = [];
+    for await (const part of parts) all.push(part);
+    return { ...answer, body: Buffer.concat(all) };
+  }
+
+  /** The same, with the body as it comes. */
+  async open(request: PlainRequest): Promise<OpenAnswer> {
+    try {
+      const response = await this.#send(request);
+      const { statusCode: status = 0, headers } = response;
+      return { status, headers, parts: this.#partsOf(request, response) };
+    } catch (cause) {
+      throw toUnreachable(cause, request.signal);
+    }
+  }
+
+  #send({ method = "GET", path, body = "", ...request }: PlainRequest): Promise<IncomingMessage> {
+    const { headersMs, signal } = request;
     const bytes = bytesOf(body);
-    const headers: http.OutgoingHttpHeaders = {
-      ...this.#headers,
-      "content-length": bytes.length,
-    };
-    if (contentType !== undefined) headers["content-type"] = contentType;
+    const headers = { ...this.#headers, ...request.headers, "content-length": bytes.length };
     return new Promise((resolve, reject) => {
-      const fail = (cause: unknown) => reject(toUnreachable(cause, signal));
       const options = { agent: this.#agent, method, headers, ...(signal && { signal }) };
       const sent = this.#client.request(new URL(path, this.#url), options);
       const late = () => sent.destroy(new GuestError("timeout", `${path}: no answer in time`));
       let isAnswered = false;
       let timer = setTimeout(late, bytes.length === 0 ? headersMs : this.#stallMs);
       sent.once("close", () => clearTimeout(timer));
-      sent.once("error", fail);
+      sent.once("error", reject);
       sent.once("response", (response) => {
         isAnswered = true;
         clearTimeout(timer);
-        collect(path, response, this.#stallMs).then(resolve, fail);
+        resolve(response);
       });
       const onSent = () => {
         clearTimeout(timer);
         if (!sent.destroyed && !isAnswered) timer = setTimeout(late, headersMs);
       };
-      send(sent, bytes, () => timer.refresh()).then(onSent, fail);
+      send(sent, bytes, () => timer.refresh()).then(onSent, reject);
     });
+  }
+
+  /** What its reader takes between two parts does not count. */
+  async *#partsOf({ path, signal }: PlainRequest, response: IncomingMessage) {
+    const ms = this.#stallMs;
+    const late = new GuestError("timeout", `${path}: nothing came for ${ms} ms`);
+    const parts = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    try {
+      for (;;) {
+        const timer = setTimeout(() => response.destroy(late), ms);
+        const next = await parts.next().finally(() => clearTimeout(timer));
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } catch (cause) {
+      throw toUnreachable(cause, signal);
+    } finally {
+      await parts.return?.();
+    }
   }
 
   /** Closes connections on which nothing goes on. */
@@ -98,27 +135,6 @@ async function send(sent: ClientRequest, body: Buffer, onProgress: () => void): 
     onProgress();
   }
   sent.end();
-}
-
-async function collect(
-  path: string,
-  response: IncomingMessage,
-  stallMs: number,
-): Promise<PlainAnswer> {
-  const parts: Buffer[] = [];
-  const late = () =>
-    response.destroy(new GuestError("timeout", `${path}: nothing came for ${stallMs} ms`));
-  const timer = setTimeout(late, stallMs);
-  try {
-    for await (const part of response) {
-      parts.push(part as Buffer);
-      timer.refresh();
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  const { statusCode: status = 0, headers } = response;
-  return { status, headers, body: Buffer.concat(parts) };
 }
 
 function toUnreachable(cause: unknown, signal: AbortSignal | undefined): unknown {

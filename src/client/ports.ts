@@ -4,7 +4,7 @@ import type { Client } from "@connectrpc/connect";
 import type { ForwardRequestSchema, Ports } from "../../gen/ports/ports_pb.js";
 import { asGuestError, GuestError, toGuestError } from "./errors.ts";
 import { EventStream } from "./event-stream.ts";
-import { anySignal } from "./patience.ts";
+import { anySignal, withSignal } from "./patience.ts";
 
 const KEEPALIVE_S = 5;
 const SILENT_INTERVALS = 3;
@@ -37,8 +37,7 @@ export class GuestPorts {
 
   /** What listens on TCP, by port. */
   async list(signal?: AbortSignal): Promise<Listener[]> {
-    const call = signal === undefined ? {} : { signal };
-    const { listeners } = await asGuestError(() => this.#unary.list({}, call));
+    const { listeners } = await asGuestError(() => this.#unary.list({}, withSignal(signal)));
     return listeners.map(({ address, port, pid, command, forwardedAt }) => {
       return { address, port, pid, command, forwardedAt };
     });

@@ -3,7 +3,7 @@ import type { Client } from "@connectrpc/connect";
 import { type Process, type ProcessInfo, WhenFull } from "../../gen/process/process_pb.js";
 import { asGuestError, type GuestError, type Offsets } from "./errors.ts";
 import { GuestProcess } from "./guest-process.ts";
-import { anySignal } from "./patience.ts";
+import { anySignal, withSignal } from "./patience.ts";
 import { type End, fromOffsets, toEnd, toOffsets } from "./process-end.ts";
 import { type OpenStream, ProcessFollow } from "./process-follow.ts";
 import { randomId } from "./random-id.ts";
@@ -145,10 +145,10 @@ export class GuestProcesses {
 
   /** The programs that run; with `includeEnded` those that ended in the last 30 s as well. */
   async list(
-    options: { includeEnded?: boolean; signal?: AbortSignal } = {},
+    options: { includeEnded?: boolean; signal?: AbortSignal | undefined } = {},
   ): Promise<ProcessSummary[]> {
     const { includeEnded = false, signal } = options;
-    const call = signal === undefined ? {} : { signal };
+    const call = withSignal(signal);
     const { processes } = await asGuestError(() => this.#unary.list({ includeEnded }, call));
     return processes.map(toSummary);
   }
@@ -214,9 +214,8 @@ export class GuestProcesses {
     selector: number | string,
     signal: AbortSignal | undefined,
   ): Promise<ProcessInfo | undefined> {
-    const call = signal === undefined ? {} : { signal };
     try {
-      const { processes } = await this.#unary.list({ includeEnded: true }, call);
+      const { processes } = await this.#unary.list({ includeEnded: true }, withSignal(signal));
       return processes
         .filter(({ pid, tag }) => (typeof selector === "number" ? pid : tag) === selector)
         .toSorted((one, other) => startMs(other) - startMs(one))[0];

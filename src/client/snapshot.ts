@@ -8,7 +8,8 @@ import type {
   StatusResponse,
 } from "../../gen/snapshot/snapshot_pb.js";
 import { asGuestError, GuestError, toGuestError } from "./errors.ts";
-import type { PlainHttp } from "./plain-http.ts";
+import { withSignal } from "./patience.ts";
+import type { PlainHttp, PlainRequest } from "./plain-http.ts";
 
 /** A pause cannot wait longer, in ms; one without Prepare heals as well. */
 const PREPARE_MS = 3_000;
@@ -37,17 +38,19 @@ export class GuestSnapshots {
    * Brings the guest to rest, within 3 s. An agent that only knows `POST /snapshot/prepare` is
    * asked that way, and then nothing is known of what is left: `undefined`.
    */
-  async prepare(): Promise<PrepareResponse | undefined> {
+  async prepare(signal?: AbortSignal): Promise<PrepareResponse | undefined> {
     const { unary, closeIdle } = this.#parts;
     // Their FINs arrive while the guest waits for its sockets to be gone.
     closeIdle();
     const end = performance.now() + PREPARE_MS;
     try {
-      return await unary.prepare({}, { timeoutMs: PREPARE_MS });
+      return await unary.prepare({}, { timeoutMs: PREPARE_MS, ...withSignal(signal) });
     } catch (reason) {
+      signal?.throwIfAborted();
       const error = toGuestError(reason);
       if (error.kind !== "unsupported") throw error;
-      await this.#post("/snapshot/prepare", "", Math.max(1, end - performance.now()));
+      const headersMs = Math.max(1, end - performance.now());
+      await this.#post({ path: "/snapshot/prepare", headersMs, signal });
       return undefined;
     }
   }
@@ -56,32 +59,42 @@ export class GuestSnapshots {
    * Says that the guest was restored: gives it the time and random bytes of the host. `aborted`:
    * the pause did not come about. An agent that only knows `/init` is told that way: `undefined`.
    */
-  async restore(options: { aborted?: boolean } = {}): Promise<RestoreResponse | undefined> {
+  async restore({
+    aborted = false,
+    signal,
+  }: {
+    aborted?: boolean | undefined;
+    signal?: AbortSignal | undefined;
+  } = {}): Promise<RestoreResponse | undefined> {
     const { unary } = this.#parts;
     const request = {
       timestamp: timestampNow(),
       entropy: randomBytes(ENTROPY_BYTES),
-      aborted: options.aborted === true,
+      aborted,
     };
+    // A pause that did not come about must not be made longer by a guest that does not answer.
+    const limit = aborted ? { timeoutMs: PREPARE_MS } : {};
     try {
-      // A pause that did not come about must not be made longer by a guest that does not answer.
-      return await unary.restore(request, request.aborted ? { timeoutMs: PREPARE_MS } : {});
+      return await unary.restore(request, { ...limit, ...withSignal(signal) });
     } catch (reason) {
+      signal?.throwIfAborted();
       const error = toGuestError(reason);
       if (error.kind !== "unsupported") throw error;
-      await this.init({ timestamp: new Date().toISOString() });
+      await this.init({ timestamp: new Date().toISOString() }, signal);
       return undefined;
     }
   }
 
   /** Tells the guest what its host has to say; the fields are those of the envd contract. */
-  async init(settings: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.#post("/init", JSON.stringify(settings), INIT_MS);
+  async init(settings: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<void> {
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify(settings);
+    await this.#post({ path: "/init", headers, body, headersMs: INIT_MS, signal });
   }
 
   /** Its connections, what keeps it awake, and where in a snapshot's life it is. */
-  status(): Promise<StatusResponse> {
-    return asGuestError(() => this.#parts.unary.status({}));
+  status(signal?: AbortSignal): Promise<StatusResponse> {
+    return asGuestError(() => this.#parts.unary.status({}, withSignal(signal)), signal);
   }
 
   /** The status now and after each change, until `signal` aborts. */
@@ -95,12 +108,10 @@ export class GuestSnapshots {
     }
   }
 
-  async #post(path: string, body: string, headersMs: number): Promise<void> {
-    const request = { method: "POST" as const, path, body, headersMs };
-    const type = body === "" ? {} : { contentType: "application/json" };
-    const answer = await this.#parts.plain.request({ ...request, ...type });
-    if (answer.status < 300) return;
-    const kind = answer.status === 401 ? "unauthenticated" : "failed";
-    throw new GuestError(kind, `${path}: ${answer.status} ${answer.body.toString().trim()}`);
+  async #post(request: PlainRequest): Promise<void> {
+    const { status, body } = await this.#parts.plain.request({ ...request, method: "POST" });
+    if (status < 300) return;
+    const kind = status === 401 ? "unauthenticated" : "failed";
+    throw new GuestError(kind, `${request.path}: ${status} ${body.toString().trim()}`);
   }
 }

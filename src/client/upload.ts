@@ -7,7 +7,7 @@ import type {
   WriteFileRequestSchema,
 } from "../../gen/filesystem/filesystem_pb.js";
 import { GuestError, isCut, toCut, toGuestError } from "./errors.ts";
-import { Patience, type PatienceOptions } from "./patience.ts";
+import { Patience, type PatienceOptions, withSignal } from "./patience.ts";
 import { randomId } from "./random-id.ts";
 import { Taking } from "./taking.ts";
 
@@ -243,7 +243,6 @@ class Upload {
   }
 
   #call(timeoutMs: number): { timeoutMs: number; signal?: AbortSignal } {
-    const { signal } = this.#parts;
-    return signal === undefined ? { timeoutMs } : { timeoutMs, signal };
+    return { timeoutMs, ...withSignal(this.#parts.signal) };
   }
 }

@@ -28,7 +28,7 @@ export async function withSnapshot<T>(
   let prepared: PrepareResponse | undefined;
   let prepareError: GuestError | undefined;
   try {
-    prepared = await guest.snapshot.prepare();
+    prepared = await guest.snapshot.prepare(options.signal);
   } catch (reason) {
     prepareError = toGuestError(reason);
   }
@@ -37,6 +37,7 @@ export async function withSnapshot<T>(
   guest.closeIdleConnections();
   let value: T;
   try {
+    options.signal?.throwIfAborted();
     value = await freezeAndThaw();
   } catch (reason) {
     // The guest also finds out by itself, only later.
@@ -45,5 +46,5 @@ export async function withSnapshot<T>(
   }
   guest.dropConnections();
   await guest.waitUntilReady(options);
-  return { value, prepared, prepareError, restored: await guest.snapshot.restore() };
+  return { value, prepared, prepareError, restored: await guest.snapshot.restore(options) };
 }

@@ -9,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, vi } from "vitest";
 import { Guest } from "../../src/client/index.ts";
 import { startTestAgent, test } from "../helpers/agent.ts";
@@ -87,12 +88,38 @@ describe("an upload", () => {
       for (let at = 0; at < content.length; at += 70_000) yield content.subarray(at, at + 70_000);
     }
     await guest.files.upload(content, `${agent.directory}/bytes`);
-    cutEvery(proxy, 1.5 * MIB, "bytesUp");
-    await guest.files.upload(stream, `${agent.directory}/streamed`);
+    const cutAt = proxy.bytesUp + 1.5 * MIB;
+    proxy.onBytes = () => {
+      if (proxy.bytesUp < cutAt) return;
+      proxy.onBytes = () => {};
+      proxy.isOpen = false;
+      proxy.cut("reset");
+    };
+    const onInterrupted = () => (proxy.isOpen = true);
+    await guest.files.upload(stream, `${agent.directory}/streamed`, { onInterrupted });
 
     expect(readFileSync(`${agent.directory}/bytes`).equals(content)).toBe(true);
     expect(readFileSync(`${agent.directory}/streamed`).equals(content)).toBe(true);
-    expect(openings, "it was cut").toBeGreaterThan(1);
+    expect(openings, "it was cut").toBe(2);
+  });
+
+  test("of a stream that is slower than the stall time arrives whole", async () => {
+    await using agent = await startTestAgent({ stallTimeoutMs: 300 });
+    using guest = new Guest(agent.url);
+    const content = randomBytes(600_000);
+    async function* slow() {
+      for (let at = 0; at < content.length; at += 150_000) {
+        yield content.subarray(at, at + 150_000);
+        await setTimeout(500);
+      }
+    }
+    const onInterrupted = vi.fn<() => void>();
+    const giveUpAfterMs = 10_000;
+
+    await guest.files.upload(slow, `${agent.directory}/slow`, { onInterrupted, giveUpAfterMs });
+
+    expect(readFileSync(`${agent.directory}/slow`).equals(content)).toBe(true);
+    expect(onInterrupted).not.toHaveBeenCalled();
   });
 
   test("of nothing makes an empty file", async ({ agent }) => {
@@ -283,6 +310,30 @@ describe("a watch", () => {
     const following = changes.next();
     writeFileSync(`${place.directory}/one`, "");
     expect((await following).value).toEqual({ kind: "create", name: "one" });
+    await changes.return?.();
+  });
+
+  test("that the guest has forgotten begins anew also when it is cut off meanwhile", async () => {
+    const before = await startTestAgent();
+    await using proxy = await CuttingProxy.start(before.port);
+    using guest = new Guest(proxy.url);
+    await using place = await startTestAgent();
+    const watch = await guest.files.watch(place.directory);
+    const changes = watch[Symbol.asyncIterator]();
+    const next = changes.next();
+    await before.close(0);
+    await using _after = await startTestAgent({ port: before.port });
+    // The first answer is that the watch is not known; the connection is cut with it.
+    const atStart = proxy.taken;
+    proxy.onBytes = () => {
+      if (proxy.taken > atStart && proxy.bytesDown > 0) cutOnce();
+    };
+    let cuts = 0;
+    const cutOnce = () => {
+      if (cuts++ === 3) proxy.cut("reset");
+    };
+
+    expect((await next).value).toEqual({ kind: "resync" });
     await changes.return?.();
   });
 

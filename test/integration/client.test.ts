@@ -214,6 +214,47 @@ describe.for(["1.1", "2"] as const)("a guest over HTTP/%s", (httpVersion) => {
   });
 });
 
+/** Every call that waits for an answer. */
+const WAITS: Record<string, (guest: Guest, signal: AbortSignal) => Promise<unknown>> = {
+  version: (guest, signal) => guest.version(signal),
+  waitUntilReady: (guest, signal) => guest.waitUntilReady({ signal }),
+  "process.start": (guest, signal) => guest.process.start("true", { signal }),
+  "process.connect": (guest, signal) => guest.process.connect(1, { signal }),
+  "process.list": (guest, signal) => guest.process.list({ signal }),
+  "files.list": (guest, signal) => guest.files.list("/", signal),
+  "files.stat": (guest, signal) => guest.files.stat("/", signal),
+  "files.makeDir": (guest, signal) => guest.files.makeDir("/x", signal),
+  "files.move": (guest, signal) => guest.files.move("/x", "/y", signal),
+  "files.remove": (guest, signal) => guest.files.remove("/x", signal),
+  "files.read": (guest, signal) => guest.files.read("/x", signal),
+  "files.readParts": (guest, signal) => guest.files.readParts("/x", { signal }).next(),
+  "files.write": (guest, signal) => guest.files.write("/x", "x", signal),
+  "files.watch": (guest, signal) => guest.files.watch("/", { signal }),
+  "files.upload": (guest, signal) => guest.files.upload(Buffer.from("x"), "/x", { signal }),
+  "files.download": (guest, signal) => guest.files.download("/x", "/tmp/never", { signal }),
+  "files.listTree": (guest, signal) => guest.files.listTree("/", { signal }),
+  "files.readTree": (guest, signal) => guest.files.readTree("/", { signal }).next(),
+  "files.copyIn": (guest, signal) => guest.files.copyIn(import.meta.dirname, "/x", { signal }),
+  "files.copyOut": (guest, signal) => guest.files.copyOut("/x", "/tmp/never", { signal }),
+  "ports.list": (guest, signal) => guest.ports.list(signal),
+  "snapshot.status": (guest, signal) => guest.snapshot.status(signal),
+  "snapshot.prepare": (guest, signal) => guest.snapshot.prepare(signal),
+  "snapshot.restore": (guest, signal) => guest.snapshot.restore({ signal }),
+  "snapshot.init": (guest, signal) => guest.snapshot.init({}, signal),
+  withSnapshot: (guest, signal) => withSnapshot(guest, async () => {}, { signal }),
+};
+
+test.for(Object.keys(WAITS))("%s waits for no longer than its signal", async (name) => {
+  await using server = await silentServer();
+  using guest = new Guest(server.url);
+  const leaving = new AbortController();
+  const waiting = WAITS[name]?.(guest, leaving.signal);
+  await new Promise((resolve) => server.once("connection", resolve));
+  leaving.abort(new Error("enough"));
+
+  await expect(waiting).rejects.toThrow("enough");
+});
+
 describe("a file that stands still on its way", () => {
   test("is given up while it is read, and may be asked for again", async () => {
     await leavingNothing(async () => {

@@ -6,7 +6,6 @@ import { Copying, type CopyOptions } from "./copying.ts";
 import { fetchFile, fetchTree } from "./fetch-tree.ts";
 import { listLocalTree } from "./local-tree.ts";
 import { type Plan, planCopy } from "./plan.ts";
-import { remoteEnd } from "./remote-end.ts";
 import { sendFile } from "./send-file.ts";
 import { sendTree } from "./send-tree.ts";
 
@@ -44,7 +43,7 @@ export function copyOut({ files, local, remote: path, options }: Copy): Promise<
   const remote = path || ".";
   return settled(options, async () => {
     const copying = new Copying(files, options);
-    const { kind, size } = await copying.untilDone(() => remoteEnd(files, remote));
+    const { kind, size } = await copying.remoteEnd(remote);
     if (kind === "directory") return await copyTree({ copying, local, remote }, "out");
     if (kind === "missing") throw new GuestError("not-found", `${remote}: no such file`);
     if (kind === "other") {

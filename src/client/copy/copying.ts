@@ -2,6 +2,7 @@ import { GuestError } from "../errors.ts";
 import type { GuestFiles } from "../files.ts";
 import { Patience, type PatienceOptions } from "../patience.ts";
 import type { Plan } from "./plan.ts";
+import { type PathEnd, remoteEnd } from "./remote-end.ts";
 
 /** How a file or a directory is copied. */
 export interface CopyOptions extends PatienceOptions {
@@ -79,8 +80,13 @@ export class Copying {
     }
   }
 
+  /** What a path of the guest leads to. */
+  remoteEnd(path: string): Promise<PathEnd> {
+    return this.untilDone(() => remoteEnd(this.files, path, this.signal));
+  }
+
   async #ask(): Promise<void> {
-    await this.files.stat("/");
+    await this.files.stat("/", this.signal);
     this.#patience.answered();
   }
 }

@@ -16,9 +16,13 @@ const KINDS: Partial<Record<FileType, PathEnd["kind"]>> = {
 };
 
 /** Looks at a path of a guest. */
-export async function remoteEnd(files: GuestFiles, path: string): Promise<PathEnd> {
+export async function remoteEnd(
+  files: GuestFiles,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<PathEnd> {
   try {
-    const { type, size, modifiedTime } = await files.stat(path);
+    const { type, size, modifiedTime } = await files.stat(path, signal);
     const modifiedAt = modifiedTime === undefined ? undefined : timestampDate(modifiedTime);
     return { kind: KINDS[type] ?? "other", size: Number(size), modifiedAt };
   } catch (reason) {

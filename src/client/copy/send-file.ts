@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import type { Stats } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import type { Copying } from "./copying.ts";
-import { remoteEnd } from "./remote-end.ts";
 
 const MODE_BITS = 0o7777;
 const ID_DIGITS = 40;
@@ -17,7 +16,7 @@ export async function sendFile(copying: Copying, local: string, remote: string):
   const offset = await send(copying, file, await uploadIdOf(file));
   // For a while a guest knows an upload that is done, and takes nothing more for it.
   if (offset < stats.size) return;
-  const { size, modifiedAt } = await remoteEnd(copying.files, remote);
+  const { size, modifiedAt } = await copying.remoteEnd(remote);
   const isThere = Math.abs((modifiedAt?.getTime() ?? 0) - stats.mtimeMs) < 2;
   if (size !== stats.size || !isThere) await send(copying, file, undefined);
 }

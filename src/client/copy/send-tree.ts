@@ -28,7 +28,7 @@ export interface SendTree {
 export async function sendTree(sending: SendTree): Promise<string[]> {
   const { copying, remote, plan } = sending;
   for (const { path } of plan.removals) {
-    await copying.untilDone(() => copying.files.remove(join(remote, path)));
+    await copying.untilDone(() => copying.files.remove(join(remote, path), copying.signal));
   }
   const skipped = new Map<string, string>();
   const send = (batch: readonly TreePath[]) => sendBatch(sending, batch, skipped);
