@@ -4,6 +4,9 @@ import { sleep } from "../lib/sleep.ts";
 /** Who shares the terminal may have made its writes fail instead of wait, in ms. */
 const AGAIN_MS = 5;
 
+/** What a program exits with whose reader is gone: SIGPIPE, to a shell. */
+export const READER_GONE_CODE = 128 + 13;
+
 /** The reader of an output is gone; nobody wants the rest. */
 export class ReaderGone extends Error {
   constructor(options: ErrorOptions) {

@@ -1,6 +1,7 @@
 import { ByteOutput } from "./byte-output.ts";
 import type { HostCall } from "./host-call.ts";
 import type { HostCommand } from "./host-command.ts";
+import { remarkCut } from "./paint.ts";
 import { USER_FLAG } from "./session-flags.ts";
 
 /** Shows files of the guest. */
@@ -15,6 +16,9 @@ export const CAT: HostCommand = {
 async function cat(call: HostCall): Promise<number> {
   const [{ guest }, ...paths] = call.targetAndPaths(1);
   const stdout = new ByteOutput(1);
-  for (const path of paths) await stdout.write(await guest.files.read(path));
+  for (const path of paths) {
+    const parts = guest.files.readParts(path, { onInterrupted: remarkCut });
+    for await (const part of parts) await stdout.write(part);
+  }
   return 0;
 }

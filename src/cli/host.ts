@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from "commander";
+import { READER_GONE_CODE, ReaderGone } from "./byte-output.ts";
 import { HOST_COMMANDS } from "./commands.ts";
 import { HostCall } from "./host-call.ts";
 import type { HostCommand } from "./host-command.ts";
@@ -14,6 +15,9 @@ export async function runHostCommand(argv: readonly string[]): Promise<number> {
   const split = argv.indexOf("--");
   const words = split < 0 ? argv : argv.slice(0, split);
   const rest = split < 0 ? undefined : argv.slice(split + 1);
+  process.stdout.once("error", () => process.exit(READER_GONE_CODE));
+  // Remarks are for who wants to read them.
+  process.stderr.on("error", () => {});
   if (words.some((word) => word.includes("#token="))) process.title = "thaw";
   let exitCode: number | undefined;
   const program = programOf(rest !== undefined, async (command, operands, flags) => {
@@ -42,7 +46,7 @@ async function runCommand(options: ConstructorParameters<typeof HostCall>[0]): P
     return await options.command.run(call);
   } catch (reason) {
     if (reason instanceof UsageError) throw reason;
-    return reportFailure(reason);
+    return reason instanceof ReaderGone ? READER_GONE_CODE : reportFailure(reason);
   }
 }
 

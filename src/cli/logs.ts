@@ -1,9 +1,9 @@
 import type { GuestProcess, Offsets } from "../client/index.ts";
-import { ByteOutput, ReaderGone } from "./byte-output.ts";
+import { ByteOutput } from "./byte-output.ts";
 import { findProcess } from "./find-process.ts";
 import type { HostCall } from "./host-call.ts";
 import type { HostCommand } from "./host-command.ts";
-import { remark } from "./paint.ts";
+import { remark, remarkCut } from "./paint.ts";
 
 /** Shows what a program wrote. */
 export const LOGS: HostCommand = {
@@ -24,13 +24,13 @@ async function logs(call: HostCall): Promise<number> {
   const joined = await guest.process.connect(selector, {
     from: "start",
     signal: leaving.signal,
-    onInterrupted: () => remark("the connection was cut; going on as soon as the guest answers"),
+    onInterrupted: remarkCut,
   });
   try {
     await print(joined, call.has("follow") ? undefined : written);
     return 0;
   } catch (reason) {
-    if (leaving.signal.aborted || reason instanceof ReaderGone) return 0;
+    if (leaving.signal.aborted) return 0;
     throw reason;
   } finally {
     joined.disconnect();

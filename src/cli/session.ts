@@ -91,7 +91,7 @@ export class Session {
       return exitCodeOf(await guest.wait());
     } catch (reason) {
       if (this.#leftWith !== undefined) return this.#leftWith;
-      if (reason instanceof ReaderGone) return await brokenPipe(guest);
+      if (reason instanceof ReaderGone) await this.#breakPipe(guest);
       throw reason;
     } finally {
       stopListening();
@@ -145,6 +145,12 @@ export class Session {
     }
   }
 
+  /** Ends a program of ours as a kernel would whose pipe has no reader. */
+  async #breakPipe(guest: GuestProcess): Promise<void> {
+    if (this.#options.forwardsSignals) await signalOrTerm(guest, SIGPIPE);
+    guest.disconnect();
+  }
+
   #leave(guest: GuestProcess, exitCode: number): void {
     this.#leftWith = exitCode;
     this.#leaving.abort();
@@ -189,13 +195,6 @@ export class Session {
     const line = grey(`thaw: ${text}`, 2);
     process.stderr.write(this.#raw === undefined ? `${line}\n` : `\r${line}\r\n`);
   }
-}
-
-/** Ends the program as a kernel would whose pipe has no reader. */
-async function brokenPipe(guest: GuestProcess): Promise<number> {
-  await signalOrTerm(guest, SIGPIPE);
-  guest.disconnect();
-  return 128 + SIGPIPE;
 }
 
 /** Passes a signal on. An agent of envd knows two alone; one that has ended needs none. */

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import type { Guest } from "../client/index.ts";
 import { sleep } from "../lib/sleep.ts";
 import type { HostCall } from "./host-call.ts";
@@ -27,6 +28,13 @@ async function top(call: HostCall): Promise<number> {
     return 0;
   }
   const leaving = new AbortController();
+  let exitCode = 0;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => {
+      exitCode = 128 + constants.signals[signal];
+      leaving.abort();
+    });
+  }
   using _ = new RawTerminal();
   const onKeys = (keys: Buffer) => {
     if (keys.includes(CTRL_C) || keys.includes("q")) leaving.abort();
@@ -35,7 +43,7 @@ async function top(call: HostCall): Promise<number> {
   process.stdout.write(OTHER_SCREEN);
   try {
     await draw(guest, label, leaving.signal);
-    return 0;
+    return exitCode;
   } finally {
     process.stdout.write(OWN_SCREEN);
     process.stdin.off("data", onKeys).pause();
@@ -50,8 +58,8 @@ async function draw(guest: Guest, label: string, signal: AbortSignal): Promise<v
   const onResize = () => (drawn = "");
   process.stdout.on("resize", onResize);
   while (!signal.aborted) {
-    const answer = await Promise.race([pictureOrWhy(guest, last), aborted(signal)]);
-    if (answer === undefined) break;
+    const answer = await pictureOrWhy(guest, last, signal);
+    if (signal.aborted) break;
     last = answer.picture;
     isAsked = answer.why === undefined;
     const head = isAsked ? label : `${label}: frozen or gone, waiting (${answer.why})`;
@@ -63,16 +71,19 @@ async function draw(guest: Guest, label: string, signal: AbortSignal): Promise<v
   process.stdout.off("resize", onResize);
 }
 
-async function pictureOrWhy(guest: Guest, last: string) {
+async function pictureOrWhy(guest: Guest, last: string, signal: AbortSignal) {
   try {
-    return { picture: await picture(guest), why: undefined };
+    return { picture: await picture(guest, signal), why: undefined };
   } catch (reason) {
     return { picture: last, why: reason instanceof Error ? reason.message : String(reason) };
   }
 }
 
-async function picture(guest: Guest): Promise<string> {
-  const [all, status] = await Promise.all([guest.process.list(), guest.snapshot.status()]);
+async function picture(guest: Guest, signal?: AbortSignal): Promise<string> {
+  const [all, status] = await Promise.all([
+    guest.process.list({ signal }),
+    guest.snapshot.status(signal),
+  ]);
   all.sort((one, other) => one.pid - other.pid);
   return `${processTable(all, Date.now())}\n${statusText(status)}`;
 }
@@ -85,11 +96,4 @@ function fitted(text: string): string {
     .slice(0, rows)
     .map((line) => `${line.slice(0, columns)}\x1b[K`)
     .join("\r\n");
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
 }

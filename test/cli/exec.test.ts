@@ -87,6 +87,36 @@ describe("thaw exec", () => {
     });
   });
 
+  test.for([["attach"], ["logs", "-f"]])(
+    "leaves a program that was there before when nobody reads it any more: %s",
+    async (command, { agent }) => {
+      await thaw(["exec", "-d", "--tag", "job", agent.url, "yes"]);
+      await using running = new RunningThaw([...command, agent.url, "job"]);
+      await vi.waitFor(() => expect(running.stdout).toContain("y"), { timeout: 20_000 });
+
+      running.child.stdout.destroy();
+
+      expect(await running.exited).toBe(141);
+      expect((await agent.process().list({})).processes).toMatchObject([{ tag: "job" }]);
+      await thaw(["kill", "-s", "KILL", agent.url, "job"]);
+    },
+  );
+
+  test("goes on when nobody reads its stderr any more", async ({ agent }) => {
+    await using proxy = await CuttingProxy.start(portOf(agent));
+    const script = "echo ready; read line; echo $line; exit 4";
+    await using running = new RunningThaw(["exec", "-i", proxy.url, "--", "sh", "-c", script]);
+    await vi.waitFor(() => expect(running.stdout).toContain("ready"), { timeout: 20_000 });
+
+    running.child.stderr.destroy();
+    proxy.cut("reset");
+    await vi.waitFor(() => expect(proxy.open).toBeGreaterThan(0), { timeout: 20_000 });
+    running.child.stdin.end("goes on\n");
+
+    expect(await running.exited).toBe(4);
+    expect(running.stdout).toBe("ready\ngoes on\n");
+  });
+
   test("leaves with -d a program that attach and logs find by its name", async ({ agent }) => {
     const script = "echo first; read line; echo $line >&2; exit 5";
     const started = await thaw(["exec", "-d", "-i", "--tag", "job", agent.url, "sh", "-c", script]);

@@ -1,8 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, vi } from "vitest";
 import { LocalPlace } from "../../src/client/copy/local-place.ts";
 import { test } from "../helpers/agent.ts";
+import { CuttingProxy } from "../helpers/cutting-proxy.ts";
 import { RunningThaw, thaw } from "../helpers/thaw.ts";
 
 describe("the files of a guest", () => {
@@ -46,6 +55,59 @@ describe("the files of a guest", () => {
     expect(gone.code).toBe(1);
     expect(rm.code).toBe(0);
     expect(existsSync(join(agent.directory, "a"))).toBe(false);
+  });
+
+  test("are not held in memory, and not read further than somebody reads", async ({ agent }) => {
+    const path = join(agent.directory, "large");
+    writeFileSync(path, "");
+    truncateSync(path, 128 * 1024 * 1024);
+    await using proxy = await CuttingProxy.start(agent.port);
+    await using running = new RunningThaw(["cat", `${proxy.url}:${path}`]);
+    running.child.stdout.pause();
+    let before = -1;
+    await vi.waitFor(
+      () => {
+        const isStill = proxy.bytesDown > 0 && proxy.bytesDown === before;
+        before = proxy.bytesDown;
+        expect(isStill).toBe(true);
+      },
+      { timeout: 20_000, interval: 500 },
+    );
+
+    expect(proxy.bytesDown).toBeLessThan(64 * 1024 * 1024);
+    running.child.stdout.destroy();
+    expect(await running.exited).toBe(141);
+    expect(running.stderr).toBe("");
+  });
+
+  test("are written to stdout whole when they are cut off on the way", async ({ agent }) => {
+    const content = randomBytes(8 * 1024 * 1024);
+    writeFileSync(join(agent.directory, "file"), content);
+    await using proxy = await CuttingProxy.start(agent.port);
+    let next = 2 * 1024 * 1024;
+    proxy.onBytes = () => {
+      if (proxy.bytesDown < next) return;
+      next += 3 * 1024 * 1024;
+      proxy.cut("reset");
+    };
+
+    const { code, bytes } = await thaw(["cat", `${proxy.url}:${agent.directory}/file`]);
+
+    expect(code).toBe(0);
+    expect(proxy.taken).toBeGreaterThan(1);
+    expect(bytes.equals(content)).toBe(true);
+  });
+
+  test("end the watch when nobody reads it any more", async ({ agent }) => {
+    const watched = join(agent.directory, "watched");
+    mkdirSync(watched);
+    await using running = new RunningThaw(["watch", `${agent.url}:${watched}`]);
+    await vi.waitFor(() => expect(running.stderr).toContain("watching"), { timeout: 20_000 });
+
+    running.child.stdout.destroy();
+    writeFileSync(join(watched, "new"), "x");
+
+    expect(await running.exited).toBe(141);
   });
 
   test("are watched, line by line", async ({ agent }) => {

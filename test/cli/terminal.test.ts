@@ -198,6 +198,16 @@ describe("thaw top", () => {
     await thaw(["kill", "-s", "KILL", agent.url, "newcomer"]);
   });
 
+  test("gives the screen back when it is ended by a signal", async ({ agent }) => {
+    await using terminal = await Terminal.open(agent.url, ["top", agent.url]);
+    await terminal.until("top");
+
+    process.kill(terminal.pid, "SIGTERM");
+
+    expect(await terminal.exitCode()).toBe(143);
+    expect(terminal.shown).toContain("\x1b[?1049l");
+  });
+
   test("prints once where there is no terminal", async ({ agent }) => {
     const { code, stdout } = await thaw(["top", agent.url]);
 
