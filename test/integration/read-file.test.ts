@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { appendFileSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { describe, expect } from "vitest";
 import type { ReadFileResponse } from "../../gen/filesystem/filesystem_pb.js";
@@ -100,12 +107,16 @@ describe("ReadFile", () => {
     const rest = await collect(client.readFile({ path, offset: 5n, version }));
     appendFileSync(path, "x");
     const appended = await failureOf(collect(client.readFile({ path, offset: 5n, version })));
+    const { version: longer } = await collect(client.readFile({ path, length: 0n }));
+    chmodSync(path, 0o600);
+    const changed = await failureOf(collect(client.readFile({ path, version: longer })));
     writeFileSync(`${path}.new`, "0123456789");
     renameSync(`${path}.new`, path);
     const replaced = await failureOf(collect(client.readFile({ path, offset: 5n, version })));
 
     expect(rest.content.toString()).toBe("56789");
-    expect([appended.code, replaced.code]).toEqual([Code.Aborted, Code.Aborted]);
+    const { Aborted } = Code;
+    expect([appended.code, changed.code, replaced.code]).toEqual([Aborted, Aborted, Aborted]);
   });
 
   test("fails in the end when the file was written to meanwhile", async ({ agent }) => {

@@ -4,6 +4,7 @@ import {
   chownSync,
   closeSync,
   ftruncateSync,
+  lchownSync,
   linkSync,
   lstatSync,
   lutimesSync,
@@ -11,6 +12,7 @@ import {
   openSync,
   readFileSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -44,6 +46,7 @@ function makeEverything(root: string): void {
   chmodSync(`${root}/small`, 0o4751);
   chownSync(`${root}/empty`, 1234, 5678);
   chownSync(`${root}/large`, 3_000_000, 4_000_000);
+  lchownSync(`${root}/link`, 1234, 5678);
   mkdirSync(`${root}/closed`);
   chmodSync(`${root}/closed`, 0o1700);
   const sparse = openSync(`${root}/sparse`, "w");
@@ -167,6 +170,24 @@ describe("a tree of everything", () => {
 
     for (const one of ["", "/d", "/d/file"]) expect(lstatSync(path + one).uid).toBe(user.uid);
   });
+
+  test("belongs to the caller with its links, and with directories that it does not name", async ({
+    agent,
+    user,
+  }) => {
+    const { directory } = agent;
+    makeTree(directory, "from/a/b/file");
+    symlinkSync("file", `${directory}/from/a/b/link`);
+    const tar = gnuTar(["-C", `${directory}/from`, "-cf", "-", "a/b/file", "a/b/link"]);
+    const headers = { Authorization: `Basic ${btoa(`${user.name}:`)}` };
+    const path = `${directory}/to`;
+
+    await agent.filesystem().writeTree(writeTreeMessages({ path }, tar), { headers });
+
+    for (const one of ["/a", "/a/b", "/a/b/link"]) {
+      expect(lstatSync(path + one)).toMatchObject({ uid: user.uid, gid: user.gid });
+    }
+  });
 });
 
 function roundTimes(all: Record<string, unknown>): void {
@@ -259,6 +280,32 @@ describe("ReadTree", () => {
     socket.close();
 
     expect(end?.skipped).toEqual(["socket: it is neither a file, a directory nor a link"]);
+  });
+
+  test("fills a file with zeros that becomes shorter meanwhile, and tells that", {
+    timeout: 60_000,
+  }, async ({ agent }) => {
+    mkdirSync(`${agent.directory}/d`);
+    const file = `${agent.directory}/d/file`;
+    const bytes = 32 * MIB;
+    writeFileSync(file, Buffer.alloc(bytes, "a"));
+    const chunks: Uint8Array[] = [];
+    let skipped: string[] = [];
+
+    const path = `${agent.directory}/d`;
+    for await (const { event } of agent.filesystem("h2-proto").readTree({ path })) {
+      if (chunks.length === 0) truncateSync(file, 1);
+      if (event.case === "chunk") chunks.push(event.value);
+      if (event.case === "end") ({ skipped } = event.value);
+    }
+
+    const content = gnuTar(["-xOf", "-", "file"], Buffer.concat(chunks));
+    const kept = content.indexOf(0);
+    expect(skipped).toEqual(["file: it became shorter while it was read"]);
+    expect(content.length).toBe(bytes);
+    expect(kept).toBeGreaterThan(0);
+    expect(content.subarray(0, kept).equals(Buffer.alloc(kept, "a"))).toBe(true);
+    expect(content.subarray(kept).equals(Buffer.alloc(bytes - kept))).toBe(true);
   });
 
   test("leaves nothing open when its caller leaves", async ({ agent }) => {

@@ -3,8 +3,11 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  closeSync,
+  linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -19,6 +22,7 @@ import { Snapshot } from "../../gen/snapshot/snapshot_pb.js";
 import { test } from "../helpers/agent.ts";
 import { failureOf } from "../helpers/filesystem.ts";
 import { smallFilesystem } from "../helpers/scratch.ts";
+import { gnuTar, writeTreeMessages } from "../helpers/trees.ts";
 import { newUploadId, uploadInChunks, writeFileMessages } from "../helpers/uploads.ts";
 
 const content = Buffer.from("the new content");
@@ -53,6 +57,20 @@ describe("a file that an upload replaces", () => {
     expect(statSync(path)).toMatchObject({ mode: 0o102711, uid: 77, gid: 88 });
     expect(statSync(path, { bigint: true }).mtimeNs).toBe(1_000_000_000_123_456_789n);
     expect(entry?.modifiedTime).toMatchObject(modifiedTime);
+  });
+
+  test("stays whole under its other names, and for who has it open", async ({ agent }) => {
+    const path = `${agent.directory}/file`;
+    writeFileSync(path, "old");
+    linkSync(path, `${path}-too`);
+    const before = openSync(path, "r");
+
+    await uploadInChunks(agent.filesystem(), { path, uploadId: newUploadId() }, content);
+
+    const found = readFileSync(before, "utf8");
+    closeSync(before);
+    expect([found, readFileSync(`${path}-too`, "utf8")]).toEqual(["old", "old"]);
+    expect(readFileSync(path).equals(content)).toBe(true);
   });
 
   test("is what a link leads to; the link stays", async ({ agent }) => {
@@ -99,6 +117,21 @@ describe("a file that cannot be replaced", () => {
     expect(readFileSync(`${directory}/source`).equals(content)).toBe(true);
     expect(statSync(`${directory}/source`).mode & 0o777).toBe(0o600);
     expect(readdirSync(directory).filter((name) => name.startsWith(".thaw"))).toEqual([]);
+  });
+
+  test("is overwritten by a tree as well", async ({ agent }) => {
+    const { directory } = agent;
+    for (const name of ["from", "to"]) mkdirSync(`${directory}/${name}`);
+    writeFileSync(`${directory}/from/file`, content);
+    writeFileSync(`${directory}/source`, "a much longer old content than the new one");
+    writeFileSync(`${directory}/to/file`, "");
+    using _ = bindMount(`${directory}/source`, `${directory}/to/file`);
+
+    const tar = gnuTar(["-C", `${directory}/from`, "-cf", "-", "file"]);
+    await agent.filesystem().writeTree(writeTreeMessages({ path: `${directory}/to` }, tar));
+
+    expect(readFileSync(`${directory}/source`).equals(content)).toBe(true);
+    expect(readdirSync(`${directory}/to`)).toEqual(["file"]);
   });
 
   test("stays as it is when its own disk is full", async ({ agent }) => {

@@ -75,6 +75,7 @@ describe("WriteTree", () => {
     ["a hard link to an absolute path", [{ path: "x", type: "hardLink", linkPath: "/etc/passwd" }]],
     ["a hard link through a link", [{ path: "x", type: "hardLink", linkPath: "there/secret" }]],
     ["the directory itself as a file", [{ path: ".", content }]],
+    ["a path of very many directories", [{ path: `${"a/".repeat(257)}escaped`, content }]],
   ] as const)("refuses %s, and nothing leaves the directory", async ([, entries], { agent }) => {
     const outside = `${agent.directory}/outside`;
     mkdirSync(`${outside}/to`, { recursive: true });
@@ -106,6 +107,17 @@ describe("WriteTree", () => {
 
     expect(readFileSync(`${directory}/victim`, "utf8")).toBe("victim");
     expect(lstatSync(`${directory}/to/file`).isFile()).toBe(true);
+  });
+
+  test("may name one file twice for the same link", async ({ agent }) => {
+    const path = `${agent.directory}/to`;
+    const again = { path: "again", type: "hardLink", linkPath: "file" } as const;
+
+    const tar = handmade({ content }, again, again);
+    await agent.filesystem().writeTree(writeTreeMessages({ path }, tar));
+
+    expect(readdirSync(path).toSorted()).toEqual(["again", "file"]);
+    expect(statSync(`${path}/file`).nlink).toBe(2);
   });
 
   test("leaves mode and time of a directory that was there before", async ({ agent }) => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import {
   IN,
@@ -66,6 +67,18 @@ test("a watch that was given back tells nothing, not even what had happened befo
 
   expect(recorder.events).toEqual([]);
   expect(inotify.watches).toBe(1);
+});
+
+test("all that is queued is seen after a drain, however much it is", () => {
+  using scratch = scratchDirectory();
+  const recorder = new Recorder();
+  add(scratch.path, recorder);
+  const names = Array.from({ length: 2_000 }, (_, index) => `${index}-${"n".repeat(200)}`);
+
+  for (const name of names) writeFileSync(`${scratch.path}/${name}`, "");
+  inotify.drain();
+
+  expect(recorder.events.map(({ name }) => name)).toEqual(names);
 });
 
 test("what waits for the queue to be empty comes after all events, and once", () => {

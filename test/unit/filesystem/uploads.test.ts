@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -115,6 +117,50 @@ describe("an unfinished upload", () => {
     await begin(uploads, scratch.path, "f", "abc");
 
     expect(readdirSync(scratch.path).toSorted()).toEqual([".thaw-upload-f", ".thaw-upload-young"]);
+  });
+
+  test("of a life that was killed long ago is gone on with by who knows it", async () => {
+    using scratch = scratchDirectory();
+    const staged = `${scratch.path}/.thaw-upload-f`;
+    writeFileSync(staged, "abc", { mode: 0o600 });
+    utimesSync(staged, 1, 1);
+    await using uploads = createUploads();
+
+    const arrived = await uploads.begin("f", planOf(`${scratch.path}/f`), noAbort);
+    await uploads.commit("f", { bytes: 3, sha256: undefined }, noAbort);
+
+    expect(arrived).toBe(3);
+    expect(readFileSync(`${scratch.path}/f`, "utf8")).toBe("abc");
+  });
+
+  test.for(["is another name of a file", "others can read"])(
+    "goes on with nothing that %s",
+    async (what) => {
+      using scratch = scratchDirectory();
+      const staged = `${scratch.path}/.thaw-upload-f`;
+      const isLink = what.startsWith("is another");
+      writeFileSync(`${scratch.path}/victim`, "abc", { mode: isLink ? 0o600 : 0o644 });
+      if (isLink) linkSync(`${scratch.path}/victim`, staged);
+      else renameSync(`${scratch.path}/victim`, staged);
+      await using uploads = createUploads();
+
+      expect(await uploads.begin("f", planOf(`${scratch.path}/f`), noAbort)).toBe(0);
+
+      if (isLink) expect(readFileSync(`${scratch.path}/victim`, "utf8")).toBe("abc");
+    },
+  );
+
+  test("that is cancelled leaves what somebody else has put in its place", async () => {
+    using scratch = scratchDirectory();
+    await using uploads = createUploads();
+    await begin(uploads, scratch.path, "f", "abc");
+    // As long as the old one is there its number is not given again.
+    renameSync(`${scratch.path}/.thaw-upload-f`, `${scratch.path}/moved`);
+    writeFileSync(`${scratch.path}/.thaw-upload-f`, "not ours");
+
+    await uploads.cancel("f", noAbort);
+
+    expect(readFileSync(`${scratch.path}/.thaw-upload-f`, "utf8")).toBe("not ours");
   });
 
   test("goes into nothing that somebody else has put in its place", async () => {

@@ -7,7 +7,7 @@ async function* numbers(count: number): AsyncGenerator<number> {
   for (let index = 0; index < count; index += 1) yield index;
 }
 
-test("a batch does no more at once than it may, and nothing twice for one name", async () => {
+test("a batch does no more at once than it may", async () => {
   const batch = new Batch(3);
   const running = new Map<string, number>();
   let most = 0;
@@ -29,6 +29,22 @@ test("a batch does no more at once than it may, and nothing twice for one name",
 
   expect(most).toBe(3);
   expect([...running.values()]).toEqual([0, 0, 0, 0]);
+});
+
+test("a batch does nothing twice at once for one name, and all in order", async () => {
+  const batch = new Batch(3);
+  const steps: string[] = [];
+
+  for (const step of ["1", "2", "3"]) {
+    await batch.add("name", async () => {
+      steps.push(`begin ${step}`);
+      await nextTurn();
+      steps.push(`end ${step}`);
+    });
+  }
+  await batch.settle();
+
+  expect(steps).toEqual(["begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
 });
 
 test("a batch tells the first failure, and no other one", async () => {
