@@ -3,6 +3,7 @@ import { createLog } from "../../../src/log.ts";
 import { Tracker } from "../../../src/net/tracker.ts";
 import { Generation } from "../../../src/snapshot/generation.ts";
 import { type LifecycleParts, SnapshotLifecycle } from "../../../src/snapshot/lifecycle.ts";
+import type { Sign, SignKeeper } from "../../../src/snapshot/participants.ts";
 import { RestoreSigns } from "../../../src/snapshot/signs.ts";
 import { scratchDirectory } from "../../helpers/scratch.ts";
 
@@ -33,6 +34,75 @@ function lifecycleWith(directory: string, parts: Partial<LifecycleParts>) {
   };
   return { lifecycle, [Symbol.asyncDispose]: close };
 }
+
+/** Signs that a test shows. */
+class ShownSigns implements SignKeeper {
+  onSign: (sign: Sign) => void = () => {};
+  check(): Sign | undefined {
+    return undefined;
+  }
+  rebase(): void {}
+}
+
+/** Connections of which three are old, and whose peers answer when the test lets them. */
+class OldConnections extends Tracker {
+  destroyed = 0;
+  endProbe: () => void = () => {};
+
+  override destroyOld(): number {
+    this.destroyed += 3;
+    return 3;
+  }
+
+  override async probeOld(): Promise<{ destroyed: number; kept: number }> {
+    await new Promise<void>((resolve) => (this.endProbe = resolve));
+    return { destroyed: 0, kept: 0 };
+  }
+}
+
+test("what is probed is destroyed at once when it becomes certain that it leads nowhere", async () => {
+  using scratch = scratchDirectory();
+  const signs = new ShownSigns();
+  const connections = new OldConnections();
+  const order: string[] = [];
+  const ports = { stop: async () => void order.push("stop"), start: () => order.push("start") };
+  await using guest = lifecycleWith(scratch.path, { signs, connections, ports });
+
+  signs.onSign("clock");
+  expect(connections.destroyed).toBe(0);
+  signs.onSign("generation");
+
+  expect(connections.destroyed).toBe(3);
+  connections.endProbe();
+  await expect.poll(() => guest.lifecycle.status().state).toBe("running");
+  const { lastRestore, generation } = guest.lifecycle.status();
+  expect(lastRestore).toMatchObject({ noticedBy: "clock", zombiesDestroyed: 3 });
+  expect(generation).toBe(2);
+  expect(order).toEqual(["stop", "start"]);
+});
+
+test("a restore during Prepare destroys what is old at once, and runs once Prepare is done", async () => {
+  using scratch = scratchDirectory();
+  const signs = new ShownSigns();
+  const connections = new OldConnections();
+  let finishPrepare = () => {};
+  const compact = () => new Promise<void>((resolve) => (finishPrepare = resolve));
+  await using guest = lifecycleWith(scratch.path, { signs, connections, compact });
+  const { lifecycle } = guest;
+  const preparing = lifecycle.prepare();
+  await expect.poll(() => lifecycle.status().state).toBe("preparing");
+
+  signs.onSign("generation");
+  expect(connections.destroyed).toBe(3);
+  expect(lifecycle.status()).toMatchObject({ state: "preparing", generation: 1 });
+  finishPrepare();
+  await preparing;
+
+  expect(lifecycle.status()).toMatchObject({ state: "restoring", generation: 2 });
+  connections.endProbe();
+  await expect.poll(() => lifecycle.status().state).toBe("running");
+  expect(lifecycle.status().lastRestore).toMatchObject({ noticedBy: "generation" });
+});
 
 test("the clock is set as soon as the host says its time, whatever Restore then waits for", async () => {
   using scratch = scratchDirectory();
