@@ -1,4 +1,5 @@
 import type { AgentError } from "../errors.ts";
+import { EventQueue } from "./event-queue.ts";
 import type { FanOut } from "./fan-out.ts";
 import {
   type EndEvent,
@@ -9,6 +10,13 @@ import {
   type Viewer,
   WAIT_ABOVE_BYTES,
 } from "./viewer.ts";
+
+/**
+ * The same bounds for how many pieces wait: those of two outputs that come in turn cannot be put
+ * together, and each costs some 300 bytes.
+ */
+const WAIT_ABOVE_EVENTS = 8_192;
+const GIVE_UP_ABOVE_EVENTS = 65_536;
 
 /** What a viewer may ask for that gets no offsets. Default: nothing. */
 export interface SubscriptionOptions {
@@ -26,8 +34,7 @@ export class Subscription implements Viewer {
   /** Called when there may be something for `next()`. Set by whoever reads. */
   onReadable: () => void = () => {};
   readonly #fanOut: FanOut;
-  readonly #queue: ProcessEvent[] = [];
-  #taken = 0;
+  readonly #queue = new EventQueue();
   #waitingBytes = 0;
   #missedBytes = 0;
   #failure: AgentError | undefined;
@@ -54,12 +61,12 @@ export class Subscription implements Viewer {
 
   /** Whether the process should wait, if it is up to this viewer. */
   get isFull(): boolean {
-    return this.#waitingBytes >= WAIT_ABOVE_BYTES;
+    return this.#waitingBytes >= WAIT_ABOVE_BYTES || this.#queue.length >= WAIT_ABOVE_EVENTS;
   }
 
   /** Whether a process that waits should go on. */
   get wantsMore(): boolean {
-    return this.#waitingBytes < RESUME_BELOW_BYTES;
+    return this.#waitingBytes < RESUME_BELOW_BYTES && this.#queue.length < WAIT_ABOVE_EVENTS / 4;
   }
 
   /** Whether output was dropped because this viewer was too far behind. */
@@ -78,16 +85,11 @@ export class Subscription implements Viewer {
    * Who gets output holds it, and may release it.
    */
   next(): ProcessEvent | undefined {
-    const event = this.#queue[this.#taken];
+    const event = this.#queue.take();
     if (event === undefined) {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.isGivenUp) throw this.fallenBehind();
       return undefined;
-    }
-    this.#taken += 1;
-    if (this.#taken === this.#queue.length || this.#taken > 1_000) {
-      this.#queue.splice(0, this.#taken);
-      this.#taken = 0;
     }
     if (event.kind === "output") {
       this.#waitingBytes -= event.output.size;
@@ -106,7 +108,7 @@ export class Subscription implements Viewer {
     if (this.#isComplete) return;
     if (event.kind === "output") {
       const size = event.output.size;
-      if (this.isGivenUp || this.#waitingBytes + size > GIVE_UP_ABOVE_BYTES) {
+      if (this.isGivenUp || this.#hasNoRoomFor(size)) {
         this.#missedBytes += size;
         this.onReadable();
         return;
@@ -130,13 +132,14 @@ export class Subscription implements Viewer {
   /** Leaves the process. What still waits is dropped. */
   close(): void {
     this.#isComplete = true;
-    for (const event of this.#queue.slice(this.#taken)) {
-      if (event.kind === "output") event.output.release();
-    }
-    this.#queue.length = 0;
-    this.#taken = 0;
+    this.#queue.clear();
     this.#waitingBytes = 0;
     this.#fanOut.delete(this);
+  }
+
+  #hasNoRoomFor(bytes: number): boolean {
+    const isFarBehind = this.#waitingBytes + bytes > GIVE_UP_ABOVE_BYTES;
+    return isFarBehind || this.#queue.length >= GIVE_UP_ABOVE_EVENTS;
   }
 
   #complete({ kind, end, facts }: EndEvent): void {

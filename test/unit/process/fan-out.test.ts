@@ -125,3 +125,56 @@ test("a viewer that failed sees what waits, then the failure, and no end", async
   expect(viewer.next()?.kind).toBe("output");
   expect(() => viewer.next()).toThrow("too late");
 });
+
+test("a viewer that does not read holds little more than the bytes, however small the pieces", () => {
+  const pieces = 500_000;
+  const fanOut = new FanOut(() => {});
+  const stopped = fanOut.subscribe();
+  const reading = fanOut.subscribe();
+  const kindOf = (index: number) => (index < pieces / 2 ? "stdout" : "stderr");
+  const before = process.memoryUsage();
+
+  for (let index = 0; index < pieces; index += 1) {
+    const output = new Output(kindOf(index), Buffer.from([index % 251]));
+    fanOut.publish(output);
+    output.release();
+    readAll(reading);
+  }
+
+  const after = process.memoryUsage();
+  const grown = after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers;
+  expect(grown / 1024 / 1024).toBeLessThan(64);
+  expect(stopped.waitingBytes).toBe(pieces);
+  let read = 0;
+  for (let event = stopped.next(); event !== undefined; event = stopped.next()) {
+    if (event.kind !== "output") throw new Error(event.kind);
+    const { bytes, kind, size } = event.output;
+    expect(size).toBeLessThanOrEqual(CHUNK);
+    const isRight = bytes.every((byte, at) => byte === (read + at) % 251);
+    expect([isRight, kind]).toEqual([true, kindOf(read)]);
+    read += size;
+  }
+  expect(read).toBe(pieces);
+  expect(stopped.waitingBytes).toBe(0);
+});
+
+test("pieces that cannot be put together hold the process up, or give the viewer up, by their number", () => {
+  const fanOut = new FanOut(() => {});
+  const stopped = fanOut.subscribe();
+  let pieces = 0;
+  const publish = () => {
+    pieces += 1;
+    const output = new Output(pieces % 2 === 0 ? "stdout" : "stderr", new Uint8Array(1));
+    const isMoreWanted = fanOut.publish(output);
+    output.release();
+    return isMoreWanted;
+  };
+
+  while (publish());
+  expect(pieces).toBeLessThan(10_000);
+
+  const reading = fanOut.subscribe();
+  for (; !stopped.isGivenUp && pieces < 100_000; readAll(reading)) publish();
+  expect(pieces).toBeLessThan(100_000);
+  expect(readAll.bind(undefined, stopped)).toThrow("1 bytes behind");
+});
