@@ -246,7 +246,8 @@ export class GuestProcess {
     }
     this.#endWhenDone();
     if (this.#exit === undefined || this.#hasEnded) return;
-    if (this.#fanOut.wantsFacts) void this.#leaveToHolders(this.#exit);
+    const isToldHolders = this.#isToldToEnd && this.#fanOut.wantsFacts;
+    if (isToldHolders || this.#fanOut.endsAtExit) void this.#leaveToHolders(this.#exit);
     else if (this.#isToldToEnd) this.#closeOutputs([]);
   }
 
