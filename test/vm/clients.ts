@@ -85,7 +85,7 @@ export async function getOnce(
     type?: string;
   } = {},
 ): Promise<{ status: number; body: string }> {
-  const { timeoutMs = 2_000, connectMs = timeoutMs, ...rest } = options;
+  const { timeoutMs = 10_000, connectMs = timeoutMs, ...rest } = options;
   const socket = await network.connect(PORT, { timeoutMs: connectMs });
   try {
     return await exchange(socket, path, { ...rest, timeoutMs });
@@ -105,7 +105,7 @@ export async function unary(
   try {
     if (method.endsWith("/Start")) return await streamOverHttp1(socket, message, headers);
     const body = JSON.stringify(message);
-    const options = { method: "POST", body, type: "application/json", timeoutMs: 5_000 };
+    const options = { method: "POST", body, type: "application/json", timeoutMs: 20_000 };
     const answer = await exchange(socket, `/${method}`, options);
     if (answer.status !== 200) throw new Error(`${method}: ${answer.status} ${answer.body}`);
     return JSON.parse(answer.body);

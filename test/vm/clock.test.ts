@@ -10,6 +10,8 @@ const PAUSES_S = ROUNDS >= 30 ? [0, 10, 60] : [0, 5];
 /** How long the program may live, and how much of that is over when it is frozen, in s. */
 const LIFETIME_S = 6;
 const TOLERANCE_S = 3;
+/** A busy machine kills late, and a timer that began anew after the restore would be later still. */
+const LATE_S = 5;
 
 /** How far the guest's clock is ahead of the host's, in s. */
 async function aheadS({ network }: Machine): Promise<number> {
@@ -72,6 +74,6 @@ describeVm("the clock and the timers", () => {
         pauseS - TOLERANCE_S,
       );
     expect(goneS, "no timer has fired early").toBeGreaterThan(LIFETIME_S - TOLERANCE_S);
-    expect(aliveS, "it was not late").toBeLessThan(LIFETIME_S + TOLERANCE_S);
+    expect(aliveS, "it was not late").toBeLessThan(LIFETIME_S + LATE_S);
   });
 });

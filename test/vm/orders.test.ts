@@ -13,7 +13,7 @@ import { describeVm } from "./describe-vm.ts";
 import { ENVD, type Machine, Rig } from "./rig/machine.ts";
 import { guestSockets, report } from "./tables.ts";
 
-const PREPARE = { method: "POST", timeoutMs: 10_000 };
+const PREPARE = { method: "POST", timeoutMs: 20_000 };
 const prepare = (machine: Machine) => getOnce(machine.network, "/snapshot/prepare", PREPARE);
 
 function drop(clients: readonly HeldClient[]): void {
@@ -22,7 +22,7 @@ function drop(clients: readonly HeldClient[]): void {
 
 /** How many of `clients` the guest still holds once nothing of it changes any more. */
 async function leftOf(machine: Machine, clients: readonly HeldClient[]): Promise<number> {
-  await expect.poll(() => stateOf(machine), { timeout: 5_000 }).toBe("STATE_RUNNING");
+  await expect.poll(() => stateOf(machine), { timeout: 20_000 }).toBe("STATE_RUNNING");
   const ports = new Set(clients.map(({ port }) => port));
   return (await guestSockets(machine)).filter(({ port }) => ports.has(port)).length;
 }

@@ -84,6 +84,17 @@ test("a new generation is told by itself", async () => {
   expect(signs.check()).toBeUndefined();
 });
 
+test("a new generation is waited for when only its interrupt has come", () => {
+  start();
+
+  // So much else is in the log that one look does not reach the kernel's line.
+  for (let number = 0; number < 140; number += 1) writeKernelLog(`${mark} ${number}`);
+  fork();
+  count(1);
+
+  expect(signs.check()).toBe("generation");
+});
+
 test("a new generation that is looked for is told there, and nowhere else", async () => {
   start();
 

@@ -221,4 +221,20 @@ describe.skipIf(cgroup2Mount === undefined)("with a cgroup v2 hierarchy", () => 
     await expect.poll(() => freezer.isFrozen).toBe(false);
     expect(root.read("user", "cgroup.freeze")).toBe("0");
   });
+
+  test("a freeze has its ten minutes whatever was frozen before it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      await freezer.freeze({ mode: "legacy" });
+      vi.advanceTimersByTime(9 * 60 * 1_000);
+      await freezer.thaw();
+      expect(vi.getTimerCount()).toBe(0);
+      await freezer.freeze({ mode: "legacy" });
+      vi.advanceTimersByTime(9 * 60 * 1_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(freezer.isFrozen).toBe(true);
+    await freezer.thaw();
+  });
 });

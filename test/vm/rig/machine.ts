@@ -26,7 +26,7 @@ import { Qmp } from "./qmp.ts";
 /** The agent as a virtual machine's init starts it, but for the host's metadata service. */
 export const ENVD = "envd -isnotfc -no-cgroups";
 
-const BOOT_MS = 90_000;
+const BOOT_MS = 180_000;
 /** The agent's line when it serves. */
 const SERVING = /"message":"the agent listens"/;
 const REPOSITORY = join(import.meta.dirname, "..", "..", "..");
@@ -244,7 +244,7 @@ export class Machine {
   }
 
   /** Runs a shell command in the guest, beside network and agent. Rejects when it fails. */
-  async shell(command: string, timeoutMs = 30_000): Promise<string> {
+  async shell(command: string, timeoutMs = 60_000): Promise<string> {
     const socket = connect(this.#file("console.sock"));
     const id = `c${randomUUID().slice(0, 8)}`;
     const answer = new RegExp(`^${id} (\\d+) (\\S*)\\r?$`, "m");

@@ -65,7 +65,7 @@ export class Network {
 
 /** How to connect. */
 export interface ConnectOptions {
-  /** Default 5,000. */
+  /** Default 20,000: the guest is emulated, and its host may be busy. */
   timeoutMs?: number;
   /** Where from; default the address beside the guest's. */
   localAddress?: string;
@@ -99,7 +99,7 @@ class Door {
     this.#child.unref();
   }
 
-  connect(port: number, { timeoutMs = 5_000, localAddress }: ConnectOptions): Promise<Socket> {
+  connect(port: number, { timeoutMs = 20_000, localAddress }: ConnectOptions): Promise<Socket> {
     this.#lastId += 1;
     const id = this.#lastId;
     return new Promise((resolve, reject) => {

@@ -31,7 +31,7 @@ export class Qmp {
   }
 
   /** Waits until the QEMU behind the Unix socket at `path` answers. */
-  static async open(path: string, timeoutMs = 10_000): Promise<Qmp> {
+  static async open(path: string, timeoutMs = 30_000): Promise<Qmp> {
     const end = performance.now() + timeoutMs;
     for (;;) {
       try {
