@@ -8,6 +8,8 @@ import type { Viewer } from "./viewer.ts";
 export const RETENTION_MS = 30_000;
 /** The most ends that are kept; beyond it the oldest goes first. */
 const RETAINED = 10_000;
+/** The most that the commands of these have together, in characters; beyond it likewise. */
+const RETAINED_CHARACTERS = 64 * 1024 * 1024;
 /** The most memory that logs of ended processes take together; beyond it the oldest is emptied. */
 const RETAINED_LOG_BYTES = 64 * 1024 * 1024;
 
@@ -40,15 +42,21 @@ export function endedView(
 /** Keeps how processes ended and what they wrote last, for those who ask too late. */
 export class Retention implements Disposable {
   readonly #byPid = new Map<number, EndedProcess & { until: number }>();
+  /** What the commands of all have together, and what their logs take. */
+  #characters = 0;
+  #logBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** Keeps `ended` for the retention time. */
   add(ended: EndedProcess): void {
     this.#drop(ended.pid);
     this.#byPid.set(ended.pid, { ...ended, until: performance.now() + RETENTION_MS });
-    const oldest = this.#byPid.values().next().value;
-    if (this.#byPid.size > RETAINED && oldest !== undefined) {
-      oldest.output.clear();
+    this.#characters += charactersOf(ended);
+    this.#logBytes += ended.output.storedBytes;
+    while (this.#byPid.size > RETAINED || this.#characters > RETAINED_CHARACTERS) {
+      const [oldest] = this.#byPid.values();
+      if (oldest === undefined) break;
+      this.#empty(oldest);
       this.#drop(oldest.pid);
     }
     this.#boundLogs();
@@ -81,13 +89,15 @@ export class Retention implements Disposable {
   }
 
   #boundLogs(): void {
-    let bytes = 0;
-    for (const { output } of this.#byPid.values()) bytes += output.storedBytes;
-    for (const { output } of this.#byPid.values()) {
-      if (bytes <= RETAINED_LOG_BYTES) return;
-      bytes -= output.storedBytes;
-      output.clear();
+    for (const ended of this.#byPid.values()) {
+      if (this.#logBytes <= RETAINED_LOG_BYTES) return;
+      this.#empty(ended);
     }
+  }
+
+  #empty({ output }: EndedProcess): void {
+    this.#logBytes -= output.storedBytes;
+    output.clear();
   }
 
   #arm(): void {
@@ -112,7 +122,17 @@ export class Retention implements Disposable {
   }
 
   #drop(pid: number): void {
-    this.#byPid.get(pid)?.output.forget();
+    const ended = this.#byPid.get(pid);
+    if (ended === undefined) return;
+    this.#characters -= charactersOf(ended);
+    this.#logBytes -= ended.output.storedBytes;
+    ended.output.forget();
     this.#byPid.delete(pid);
   }
+}
+
+function charactersOf({ config }: EndedProcess): number {
+  const { cmd, args, envs } = config;
+  const texts = [cmd, ...args, ...Object.entries(envs).flat()];
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
