@@ -68,7 +68,8 @@ const READERS: readonly Reader[] = [
 let begun: ((watched: Watched) => void) | undefined;
 const known = new WeakSet<Watched>();
 StallWatch.prototype.note = (watched) => {
-  if (known.has(watched) || watched.windowBytes === undefined) return;
+  // What the agent waits for is a request that has come already.
+  if (known.has(watched) || !watched.isWaiting()) return;
   known.add(watched);
   begun?.(watched);
 };

@@ -85,6 +85,15 @@ export class Peer {
     return this.#info?.receivedBytes ?? 0;
   }
 
+  /**
+   * How much of what it sends may be on its way unseen: a record of TLS that is not whole. 0 when
+   * nothing has come for `stallMs`.
+   */
+  unseenBytes(stallMs: number): number {
+    const isComing = (this.#info?.lastDataReceivedMs ?? Number.POSITIVE_INFINITY) < stallMs;
+    return this.#isEncrypted && isComing ? TLS_RECORD_BYTES : 0;
+  }
+
   /** How many bytes it has not acknowledged. */
   get waitingBytes(): number {
     if (this.#carrier.destroyed) return 0;

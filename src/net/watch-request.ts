@@ -29,6 +29,9 @@ export function watchRequest({ request, response, isWaiting, receivedBytes }: Re
     isWaiting: () => isWaiting() && !isHeldUp(session),
     // What comes over HTTP/1.1 is all of this body, and TLS hides the beginning of a record.
     taken: () => (stream === undefined ? (peer?.receivedBytes ?? 0) : receivedBytes()),
+    ...(stream !== undefined && {
+      windowBytes: (stallMs: number) => peer?.unseenBytes(stallMs) ?? 0,
+    }),
     stallMs: stallMsOf(request.headers),
     onStall: (limitMs) => cutOff(response, limitMs),
   };
