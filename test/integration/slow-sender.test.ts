@@ -2,7 +2,6 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { Duplex } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
 import { createLog } from "../../src/log.ts";
@@ -18,15 +17,15 @@ const PIECE_BYTES = 512;
 /** A way to `port` that takes 5 KiB/s. */
 function slowCarrier(port: number): Duplex {
   const socket = connect(port, "127.0.0.1");
+  const send = (chunk: Buffer, done: () => void) => {
+    socket.write(chunk.subarray(0, PIECE_BYTES));
+    const rest = chunk.subarray(PIECE_BYTES);
+    if (rest.length === 0) done();
+    else setTimeout(() => send(rest, done), 100);
+  };
   const carrier = new Duplex({
     read: () => {},
-    write: async (chunk: Buffer, _encoding, done) => {
-      for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-        socket.write(chunk.subarray(at, at + PIECE_BYTES));
-        if (chunk.length > PIECE_BYTES) await sleep(100);
-      }
-      done();
-    },
+    write: (chunk: Buffer, _encoding, done) => send(chunk, done),
     destroy: (reason, done) => {
       socket.destroy();
       done(reason);
