@@ -93,9 +93,11 @@ class Download implements Disposable {
 /** Counts on a terminal, a line a moment, until a line is typed. */
 const COUNTING = [
   "stty -echo; i=0; typed=",
-  // What was read when the time is over is in the variable all the same.
-  "until read -r -t 0.002 part; do typed+=$part; i=$((i + 1)); echo $i; done",
-  'echo "$typed$part after $i"',
+  // What was read when the time is over is in the variable, and the end of the line may be lost.
+  "until [[ $typed == *stopped ]]; do",
+  "read -r -t 0.002 part; typed+=$part; i=$((i + 1)); echo $i",
+  "done",
+  'echo "$typed after $i"',
 ].join("\n");
 
 /** What it has written when it was stopped after so many lines. */

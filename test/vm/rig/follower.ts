@@ -96,7 +96,7 @@ async function round({ path, prepares }: Wish & { kind: "round" }): Promise<void
 }
 
 async function end(): Promise<void> {
-  await writer.sendInput(Buffer.from("\n"));
+  await writer.sendInput(Buffer.from("stop\n"));
   ending.abort();
   await Promise.all([feeding, written.done, echoed.done]);
   const expected = createHash("sha256");

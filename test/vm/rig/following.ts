@@ -30,9 +30,13 @@ export function lineOf(number: number): string {
   return `${number} ${FILLED}\n`;
 }
 
-/** Writes such lines, ten at a time, until a line comes. */
+/**
+ * Writes such lines, ten at a time, until something is written to it. A bash whose time is over just
+ * as the end of a line comes takes that and says nothing; what came before is in the variable.
+ */
 export const WRITER = `
-i=0
-until read -r -t 0.02; do
+i=0 typed=
+until [[ -n $typed ]]; do
+  read -r -t 0.02 part; typed+=$part
   for _ in 1 2 3 4 5 6 7 8 9 10; do i=$((i + 1)); echo "$i ${FILLED}"; done
 done`;
