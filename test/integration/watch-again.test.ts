@@ -1,3 +1,4 @@
+import { appendFileSync, readFileSync } from "node:fs";
 import { type Client, Code } from "@connectrpc/connect";
 import { expect, vi } from "vitest";
 import type { Filesystem, WatchDirResponse } from "../../gen/filesystem/filesystem_pb.js";
@@ -87,6 +88,19 @@ describeTransports("a durable watch", (transport) => {
     });
   });
 
+  test("says that it lives while nothing happens", async ({ agent, place }) => {
+    const client = agent.filesystem(transport);
+    const headers = { "Keepalive-Ping-Interval": "1" };
+    const cases: unknown[] = [];
+
+    for await (const { event } of client.watchDir({ path: place, durable: true }, { headers })) {
+      cases.push(event.case);
+      if (cases.length === 2) break;
+    }
+
+    expect(cases).toEqual(["start", "keepalive"]);
+  });
+
   test("can be asked by one call after another, also when an answer was lost", async ({
     agent,
     place,
@@ -105,4 +119,24 @@ describeTransports("a durable watch", (transport) => {
     expect(repeated).toMatchObject({ sequence: 2n, resync: false });
     expect(next.events.map(({ name, sequence }) => `${sequence} ${name}`)).toEqual(["3 c"]);
   });
+});
+
+test("a durable watch tells who comes back that changes were lost, and goes on", async ({
+  agent,
+  place,
+}) => {
+  const client = agent.filesystem("h2-proto");
+  const { watcherId } = await client.createWatcher({ path: place, durable: true });
+  makeTree(place, "a", "b");
+  const most = Number(readFileSync("/proc/sys/fs/inotify/max_queued_events", "utf8"));
+  // Two files in turn: the kernel makes one of two changes that are the same.
+  for (let index = 0; index < most; index += 1) {
+    appendFileSync(`${place}/${index % 2 === 0 ? "a" : "b"}`, "x");
+  }
+  await expect.poll(async () => (await client.getWatcherEvents({ watcherId })).resync).toBe(true);
+
+  const late = await take(client, { watcherId, afterSequence: 0n }, 2);
+  makeTree(place, "c");
+
+  expect(await late.rest()).toEqual(["resync", expect.stringMatching(/^\d+ c$/)]);
 });

@@ -166,7 +166,7 @@ describe("an unfinished upload", () => {
   test("goes into nothing that somebody else has put in its place", async () => {
     using scratch = scratchDirectory();
     mkdirSync(`${scratch.path}/d`);
-    writeFileSync(`${scratch.path}/victim`, "victim");
+    writeFileSync(`${scratch.path}/victim`, "victim", { mode: 0o600 });
     symlinkSync("../victim", `${scratch.path}/d/.thaw-upload-f`);
     await using uploads = createUploads();
 
