@@ -1,6 +1,9 @@
 import { AgentError } from "../errors.ts";
 import { RETENTION_MS } from "./retention.ts";
 
+/** The most keys of processes that have ended; beyond it the oldest is forgotten. */
+const MOST_ENDED = 10_000;
+
 /** What a key stands for. */
 interface Keyed<Started> {
   /** What was asked for, in a form that can be compared. */
@@ -14,7 +17,8 @@ interface Keyed<Started> {
  */
 export class StartKeys<Started> implements Disposable {
   readonly #byKey = new Map<string, Keyed<Started>>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  /** Those whose process has ended, oldest first. */
+  readonly #ended = new Map<string, NodeJS.Timeout>();
 
   /**
    * What was started under `key`, or `undefined` when nothing was. Throws `exists` when that was
@@ -35,15 +39,20 @@ export class StartKeys<Started> implements Disposable {
 
   /** Told that the process of `key` has ended. */
   forgetLater(key: string): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      this.#byKey.delete(key);
-    }, RETENTION_MS).unref();
-    this.#timers.add(timer);
+    const timer = setTimeout(() => this.#forget(key), RETENTION_MS).unref();
+    this.#ended.set(key, timer);
+    const [oldest] = this.#ended.keys();
+    if (this.#ended.size > MOST_ENDED && oldest !== undefined) this.#forget(oldest);
   }
 
   [Symbol.dispose](): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const key of this.#ended.keys()) this.#forget(key);
     this.#byKey.clear();
+  }
+
+  #forget(key: string): void {
+    clearTimeout(this.#ended.get(key));
+    this.#ended.delete(key);
+    this.#byKey.delete(key);
   }
 }
