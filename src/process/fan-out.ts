@@ -109,7 +109,7 @@ export class FanOut {
   #isMoreWanted(): boolean {
     let counted = 0;
     for (const viewer of this.#viewers) {
-      if (viewer.isGivenUp || viewer.isBystander) continue;
+      if (!viewer.isWaitedFor) continue;
       if (!viewer.isFull) return true;
       counted += 1;
     }

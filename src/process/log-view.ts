@@ -4,10 +4,13 @@ import type { LogCursor, SpilledEntry } from "./log-entry.ts";
 import { Output, PIPE_CHUNK_BYTES } from "./output.ts";
 import type { OutputLog } from "./output-log.ts";
 import type { ViewWindow, ViewWindows } from "./view-window.ts";
-import { type EndEvent, fallenBehind, type ProcessEvent, type Viewer } from "./viewer.ts";
-
-/** A viewer that is behind by this much asks its process to wait, if the log is large enough. */
-const WAIT_ABOVE_BYTES = 256 * 1024;
+import {
+  type EndEvent,
+  fallenBehind,
+  type ProcessEvent,
+  type Viewer,
+  WAIT_ABOVE_BYTES,
+} from "./viewer.ts";
 
 /** What a view is of. */
 export interface ViewSource {
@@ -46,7 +49,7 @@ export class LogView implements Viewer {
   readonly #waitAboveBytes: number;
   readonly endsAtExit: boolean;
   readonly wantsFacts: boolean;
-  readonly isBystander: boolean;
+  readonly #isBystander: boolean;
   #pid: number | undefined;
   #end: EndEvent | undefined;
   #hasTold = false;
@@ -57,7 +60,7 @@ export class LogView implements Viewer {
 
   constructor({ process, log, cursor, fanOut, windowBytes = 0, windows, ...asked }: ViewSource) {
     this.endsAtExit = asked.endsAtExit === true;
-    this.isBystander = asked.isBystander === true;
+    this.#isBystander = asked.isBystander === true;
     this.wantsFacts = this.endsAtExit || asked.withOffsets === true;
     this.#pid = process.pid;
     this.#log = log;
@@ -83,9 +86,9 @@ export class LogView implements Viewer {
     return this.#log.end - position;
   }
 
-  /** A gap is told, so that only who keeps its window closed is not waited for. */
-  get isGivenUp(): boolean {
-    return this.#window?.isSilent === true;
+  /** A gap is told, so that who is far behind is waited for, unless its window stays closed. */
+  get isWaitedFor(): boolean {
+    return !this.#isBystander && this.#window?.isSilent !== true;
   }
 
   /** Whether the process should wait, if it is up to this viewer. */
@@ -186,7 +189,7 @@ export class LogView implements Viewer {
   }
 
   #onWindowChanged(): void {
-    if (this.isGivenUp) this.#fanOut?.reconsider();
+    if (this.#window?.isSilent === true) this.#fanOut?.reconsider();
     else this.onReadable();
   }
 

@@ -41,12 +41,12 @@ export class Subscription implements Viewer {
   #isComplete = false;
 
   readonly endsAtExit: boolean;
-  readonly isBystander: boolean;
+  readonly #isBystander: boolean;
 
   constructor(fanOut: FanOut, { endsAtExit, isBystander }: SubscriptionOptions = {}) {
     this.#fanOut = fanOut;
     this.endsAtExit = endsAtExit === true;
-    this.isBystander = isBystander === true;
+    this.#isBystander = isBystander === true;
   }
 
   /** Who asks for nothing sees the contract. */
@@ -67,6 +67,11 @@ export class Subscription implements Viewer {
   /** Whether a process that waits should go on. */
   get wantsMore(): boolean {
     return this.#waitingBytes < RESUME_BELOW_BYTES && this.#queue.length < WAIT_ABOVE_EVENTS / 4;
+  }
+
+  /** Whether the process may ever wait for it. */
+  get isWaitedFor(): boolean {
+    return !this.#isBystander && !this.isGivenUp;
   }
 
   /** Whether output was dropped because this viewer was too far behind. */

@@ -36,14 +36,12 @@ export const GIVE_UP_ABOVE_BYTES = 16 * 1024 * 1024;
 export interface Viewer {
   /** Called when there may be something for `next()`. Set by whoever reads. */
   onReadable: () => void;
-  /** Whether the process need not wait for it: it gets no more output. */
-  readonly isGivenUp: boolean;
+  /** Whether the process may ever wait for it: not when it may only watch, or is too far behind. */
+  readonly isWaitedFor: boolean;
   /** Whether the process should wait, if it is up to this viewer. */
   readonly isFull: boolean;
   /** Whether a process that waits should go on. */
   readonly wantsMore: boolean;
-  /** Whether the process never waits for it: it may only watch. */
-  readonly isBystander: boolean;
   /** Whether it is told the end when the program has exited, whoever holds its outputs. */
   readonly endsAtExit: boolean;
   /** Whether it learns more of the end than envd's contract says. */
