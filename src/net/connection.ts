@@ -121,9 +121,7 @@ export class Connection {
   /** Its peer has shown that it lives in `epoch`. */
   renew(epoch: number): void {
     this.epoch = epoch;
-    if (this.#fd === undefined) return;
-    setKeepAlive(this.#fd, KEEP_ALIVE);
-    limitUnsent(this.#fd, UNSENT_BYTES);
+    if (this.#fd !== undefined) setKeepAlive(this.#fd, KEEP_ALIVE);
   }
 
   /** Whether bytes of the client wait to be looked at. */
