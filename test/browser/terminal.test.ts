@@ -102,6 +102,20 @@ describe("a flood of output", () => {
     expect(after).toBeLessThan(before + 20 * MIB);
   });
 
+  test("waits for what was shown to be acknowledged", async ({ web }) => {
+    // Nothing of it arrives.
+    await web.page.route("**/process.Process/AcknowledgeOutput", () => {});
+    const session = await web.page.context().newCDPSession(web.page);
+    await session.send("Network.enable");
+    let received = 0;
+    session.on("Network.dataReceived", ({ dataLength }) => (received += dataLength));
+    await web.run("yes 0123456789");
+    await expect.poll(() => received, { timeout: PATIENCE_MS }).toBeGreaterThan(MIB / 16);
+    await web.page.waitForTimeout(1_000);
+
+    expect(received).toBeLessThan(MIB / 4);
+  });
+
   test("of any bytes leaves the page alive", async ({ web }) => {
     await web.run("cat /dev/urandom");
     await web.page.waitForTimeout(2_000);
