@@ -2,25 +2,20 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { IDisposable, ITerminalAddon, Terminal } from "@xterm/xterm";
 import { Process } from "../../gen/process/process_pb.js";
-import { type GuestError, type Offsets, toGuestError } from "../client/errors.ts";
+import { type GuestError, toGuestError } from "../client/errors.ts";
 import type { GuestProcess } from "../client/guest-process.ts";
 import { GuestProcesses, type StartOptions } from "../client/process.ts";
 import type { End } from "../client/process-end.ts";
 import type { ProcessOutput } from "../client/process-follow.ts";
 import { isReply } from "./replies.ts";
+import { ShownOutput, WINDOW_BYTES } from "./shown-output.ts";
 import { Typing } from "./typing.ts";
 
-/** How much output may be under way to the terminal, in bytes. So long does a key's effect wait. */
-const WINDOW_BYTES = 128 * 1024;
-/** How much the terminal has shown before the guest hears of it, in bytes. */
-const ACKNOWLEDGE_BYTES = 32 * 1024;
 /** How much output the guest keeps for who comes back, in bytes. */
 const LOG_BYTES = 8 * 1024 * 1024;
 const SIGHUP = 1;
 /** How long a program may take to end after its terminal was hung up, in ms. */
 const GRACE_MS = 500;
-
-const BEGINNING: Offsets = { stdout: 0, stderr: 0, pty: 0 };
 
 /**
  * What a terminal shows.
@@ -69,9 +64,7 @@ export class AttachAddon implements ITerminalAddon {
   readonly #client: Client<typeof Process>;
   readonly #processes: GuestProcesses;
   readonly #typing: Typing;
-  /** What has come, and what of it the terminal has shown. */
-  readonly #offsets: Offsets = { ...BEGINNING };
-  readonly #shownTo: Offsets = { ...BEGINNING };
+  readonly #output: ShownOutput;
   readonly #listening: IDisposable[] = [];
   #terminal: Terminal | undefined;
   /** Absent while nobody is attached: what is typed waits for the next one. */
@@ -80,8 +73,6 @@ export class AttachAddon implements ITerminalAddon {
   #stay: AbortController | undefined;
   #pid: number | undefined;
   #isWanted = false;
-  #shownBytes = 0;
-  #replayUntil: number;
   #state: AttachState = { name: "resting" };
 
   constructor(options: AttachOptions) {
@@ -90,7 +81,7 @@ export class AttachAddon implements ITerminalAddon {
     this.#client = createClient(Process, transport);
     this.#processes = new GuestProcesses(this.#client, this.#client);
     this.#pid = "pid" in shown ? shown.pid : undefined;
-    this.#replayUntil = "pid" in shown ? (shown.written ?? 0) : 0;
+    this.#output = new ShownOutput("pid" in shown ? shown.written : 0);
     this.#typing = new Typing(() => this.#handle);
   }
 
@@ -203,7 +194,7 @@ export class AttachAddon implements ITerminalAddon {
       const started = { pty: { cols, rows }, logBytes: LOG_BYTES, ...shown.options };
       return this.#processes.start(shown.command, { ...started, ...common });
     }
-    return this.#processes.connect(this.#pid ?? 0, { from: { ...this.#offsets }, ...common });
+    return this.#processes.connect(this.#pid ?? 0, { from: this.#output.offsets, ...common });
   }
 
   #attached(): void {
@@ -216,33 +207,17 @@ export class AttachAddon implements ITerminalAddon {
     const terminal = this.#terminal;
     if (terminal === undefined) return;
     if (output.kind === "gap") {
-      this.#offsets[output.output] = output.to;
+      this.#output.skip(output.output, output.to);
       this.#options.onGap?.(output.from, output.to);
       return;
     }
-    const end = output.offset + output.bytes.length;
-    this.#offsets[output.kind] = end;
-    const parsed = new Promise<void>((resolve) => {
-      terminal.write(output.bytes, () => {
-        this.#shownTo[output.kind] = end;
-        this.#parsed(end, output.bytes.length, handle);
-        resolve();
-      });
+    await this.#output.write(terminal, output, (upTo) => {
+      if (handle === this.#handle) handle.acknowledge(upTo);
     });
-    // The window bounds what the terminal has not parsed; without one, nothing would.
-    if (output.bytes.length > WINDOW_BYTES) await parsed;
-  }
-
-  #parsed(end: number, bytes: number, handle: GuestProcess): void {
-    if (end >= this.#replayUntil) this.#replayUntil = 0;
-    this.#shownBytes += bytes;
-    if (this.#shownBytes < ACKNOWLEDGE_BYTES || handle !== this.#handle) return;
-    this.#shownBytes = 0;
-    handle.acknowledge({ ...this.#shownTo });
   }
 
   #type(text: string): void {
-    if (this.#replayUntil > 0 && isReply(text)) return;
+    if (this.#output.isReplay && isReply(text)) return;
     this.#add(new TextEncoder().encode(text));
   }
 
