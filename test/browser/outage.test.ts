@@ -1,3 +1,4 @@
+import type { Request } from "playwright-core";
 import { expect } from "vitest";
 import { addressOf, PATIENCE_MS, test } from "../helpers/browser.ts";
 import { CuttingProxy } from "../helpers/cutting-proxy.ts";
@@ -8,6 +9,10 @@ test("a frozen guest is said to be, and all goes on within a second of its retur
   agent,
   browser,
 }) => {
+  const pending = new Set<Request>();
+  browser.context.on("request", (request) => pending.add(request));
+  browser.context.on("requestfinished", (request) => pending.delete(request));
+  browser.context.on("requestfailed", (request) => pending.delete(request));
   const web = await browser.open(addressOf(agent));
   await web.prompt();
   await web.press("Files");
@@ -22,6 +27,9 @@ test("a frozen guest is said to be, and all goes on within a second of its retur
   await web.page.keyboard.type("echo typed while frozen");
   await web.page.keyboard.press("Enter");
   await web.page.locator("#notice").getByText("The machine is frozen").waitFor();
+  // What hangs would leave no connection to notice its return by.
+  const paths = [...pending].map((request) => new URL(request.url()).pathname);
+  expect(paths.filter((path) => path !== "/health")).toEqual([]);
   const began = performance.now();
   process.kill(agent.child.pid ?? 0, "SIGCONT");
   await web.says(/connected/);
