@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect, test as plainTest } from "vitest";
 import { Process } from "../../gen/process/process_pb.js";
@@ -28,6 +30,17 @@ function generationFile(agent: TestAgent) {
   const line = readFileSync(join(agent.config.generationDir, "generation"), "utf8");
   expect(line).toMatch(/^[^\n]+\n$/);
   return JSON.parse(line) as { generation: number; id: string; restored_at: string | null };
+}
+
+/** Shakes hands by TLS, with the `session` of a visit before. */
+async function visit(port: number, session?: Buffer) {
+  const options = { port, host: "127.0.0.1", rejectUnauthorized: false };
+  // In this version the ticket comes with the handshake.
+  const socket = connectTls({ ...options, maxVersion: "TLSv1.2", ...(session && { session }) });
+  await once(socket, "secureConnect");
+  const visited = { isReused: socket.isSessionReused(), session: socket.getSession() };
+  socket.destroy();
+  return visited;
 }
 
 const snapshotsOver = ({ transport }: HeldConnection) => createClient(Snapshot, transport);
@@ -257,7 +270,7 @@ describe("Status", () => {
     const program = await startWaiting(agent, busy);
     using asking = await hold("h2", agent);
 
-    const { connections, epoch, awake } = await snapshotsOver(asking).status({});
+    const { connections, epoch, awake, time } = await snapshotsOver(asking).status({});
 
     const peer = ({ socket }: HeldConnection) => `127.0.0.1:${socket.localPort}`;
     expect(
@@ -277,6 +290,7 @@ describe("Status", () => {
       expect(connection.bytesWritten).toBeGreaterThan(0n);
     }
     expect(awake).toContainEqual(expect.stringMatching(/^connections: 3 are open/));
+    expect(Math.abs(Number(time?.seconds) - Date.now() / 1_000)).toBeLessThan(60);
     await program.finish();
     await program.rest();
   });
@@ -308,6 +322,15 @@ describe("Status", () => {
       const { connections } = await agent.client(Snapshot, way).status({});
 
       expect(connections).toMatchObject([{ protocol, encrypted: true, openStreams: 1 }]);
+    });
+
+    test("takes no session ticket of the life before", async ({ agent }) => {
+      const { session } = await visit(agent.port);
+      expect(await visit(agent.port, session)).toMatchObject({ isReused: true });
+
+      await agent.client(Snapshot).restore({});
+
+      expect(await visit(agent.port, session)).toMatchObject({ isReused: false });
     });
   });
 
