@@ -556,6 +556,26 @@ test("a quiet stream says that it lives", async ({ agent }) => {
   await sleep.rest();
 });
 
+test("of a terminal's size the low 16 bits count", async ({ agent }) => {
+  const client = agent.process();
+  const run = await running(client, {
+    ...shell("stty -echo; stty size; read x; stty size; read x; stty size"),
+    pty: { size: { cols: 65_536 + 80, rows: 4_294_967_295 } },
+  });
+  const sizes = () => text(run.events, "pty").match(/^\d+ \d+\r$/gm) ?? [];
+  const { selector: process } = run;
+  const enter = { input: { case: "pty", value: Buffer.from("\n") } } as const;
+
+  for (const [shown, size] of [{ cols: 65_535, rows: 0 }, {}].entries()) {
+    await run.until(() => sizes().length > shown);
+    await client.update({ process, pty: { size } });
+    await client.sendInput({ process, input: enter });
+  }
+  await run.rest();
+
+  expect(sizes()).toEqual(["65535 80\r", "0 65535\r", "0 0\r"]);
+});
+
 test("a terminal that has ended cannot resize another one that took its descriptor", async ({
   agent,
 }) => {

@@ -181,6 +181,18 @@ test("a start that failed can be repeated with its key", async () => {
   expect(await read(viewer, (text) => text === "ran\n")).toBe("ran\n");
 });
 
+test("two starts with one key at the same time fail as one, and give the key back", async () => {
+  const processes = registry();
+  const missing = shell("true", { cwd: join(directory, "missing"), key: "k" });
+
+  const both = await Promise.allSettled([processes.start(missing), processes.start(missing)]);
+
+  expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  const { viewer } = await processes.start(shell("echo ran", { key: "k" }));
+  expect(await read(viewer, (text) => text === "ran\n")).toBe("ran\n");
+  expect(processes.ended().length).toBeLessThanOrEqual(1);
+});
+
 test("two starts with one key at the same time run one process", async () => {
   const processes = registry();
   const options = shell("sleep 100", { key: "k" });
