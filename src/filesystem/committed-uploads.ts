@@ -43,11 +43,6 @@ export class CommittedUploads implements Disposable {
     return this.#byId.get(id);
   }
 
-  /** Whether there is one. */
-  has(id: string): boolean {
-    return this.#byId.has(id);
-  }
-
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
     this.#byId.clear();

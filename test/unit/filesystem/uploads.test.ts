@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -187,6 +188,20 @@ describe("an unfinished upload", () => {
 
     await expect(late).rejects.toMatchObject({ code: "out-of-range", expected: 0 });
   });
+});
+
+test("what was reserved for more than has come is given back", async () => {
+  using scratch = scratchDirectory();
+  await using uploads = createUploads();
+  const path = `${scratch.path}/f`;
+  await uploads.begin("f", { ...planOf(path), bytes: 32 * 1024 * 1024 }, noAbort);
+  const reserved = statSync(`${scratch.path}/.thaw-upload-f`).blocks;
+  await uploads.write("f", { offset: 0, bytes: Buffer.from("abc") }, noAbort);
+
+  await uploads.commit("f", { bytes: 3, sha256: undefined }, noAbort);
+
+  expect(reserved).toBe((32 * 1024 * 1024) / 512);
+  expect(statSync(path).blocks).toBeLessThan(1_000);
 });
 
 test("a commit is forgotten after its time", async () => {
