@@ -1,11 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect } from "vitest";
+import { describe, expect, vi } from "vitest";
 import { HOST_COMMANDS } from "../../src/cli/commands.ts";
 import { test } from "../helpers/agent.ts";
 import { LAUNCHER } from "../helpers/binary.ts";
 import { runProgram } from "../helpers/run-program.ts";
-import { thaw } from "../helpers/thaw.ts";
+import { RunningThaw, thaw } from "../helpers/thaw.ts";
 
 const NAMES = HOST_COMMANDS.map(({ name }) => name);
 
@@ -118,6 +118,38 @@ describe("the health of a guest", () => {
     );
     expect(JSON.parse(json.stdout)).toHaveLength(6);
     expect(nobody).toMatchObject({ code: 1, stdout: expect.stringMatching(/^!! {2}reach /) });
+  });
+
+  test("is bad when its clock is not ours", async ({ agent }) => {
+    // Ours is a minute behind.
+    const shift = "const%20now=Date.now;Date.now=()=>now()-60000";
+    const env = { THAW_NODE_OPTIONS: `--import=data:text/javascript,${shift}` };
+
+    const { code, stdout } = await thaw(["doctor", agent.url], { env });
+
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^!! {2}clock +\+(1m|60|59).* from ours: thaw snapshot restore sets it$/m,
+    );
+  });
+
+  test("is not at rest while a stream is open, and goes on with it when it was not frozen", async ({
+    agent,
+  }) => {
+    await using running = new RunningThaw(["exec", agent.url, "--", "sh", "-c", "echo; sleep 100"]);
+    await vi.waitFor(() => expect(running.stdout).toBe("\n"), { timeout: 20_000 });
+
+    const prepared = await thaw(["snapshot", "prepare", agent.url]);
+    const aborted = await thaw(["snapshot", "restore", "--aborted", agent.url]);
+
+    expect(prepared).toMatchObject({ code: 1, stdout: expect.stringMatching(/^NOT at rest/) });
+    expect(aborted.code).toBe(0);
+    expect(running.stderr).toBe("");
+    await thaw(["snapshot", "prepare", agent.url]);
+    await thaw(["snapshot", "restore", agent.url]);
+    await vi.waitFor(() => expect(running.stderr).toContain("was cut"), { timeout: 20_000 });
+    running.child.kill("SIGTERM");
+    await running.exited;
   });
 
   test("goes through a snapshot", async ({ agent }) => {

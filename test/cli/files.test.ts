@@ -112,18 +112,18 @@ describe("the files of a guest", () => {
 
   test("are watched, line by line", async ({ agent }) => {
     const watched = join(agent.directory, "watched");
-    mkdirSync(watched);
+    mkdirSync(join(watched, "sub"), { recursive: true });
     await using running = new RunningThaw(["watch", "--json", "-r", `${agent.url}:${watched}`]);
     await vi.waitFor(() => expect(running.stderr).toContain("watching"), { timeout: 20_000 });
 
-    writeFileSync(join(watched, "new"), "x");
+    writeFileSync(join(watched, "sub/new"), "x");
 
     await vi.waitFor(
       () => {
         const changes = running.stdout.split("\n").filter((line) => line !== "");
         expect(changes.map((line) => JSON.parse(line))).toContainEqual({
           kind: "create",
-          name: "new",
+          name: "sub/new",
         });
       },
       { timeout: 20_000 },
