@@ -103,8 +103,10 @@ const forEver = (make: () => Buffer): Offence => {
 const FEW = 20;
 const CALM = constants.NGHTTP2_ENHANCE_YOUR_CALM;
 
-/** Who is closed, and with which code where one is sure to be said. */
-const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number])[] = [
+type Closed = readonly [name: string, offence: Offence, code?: number, why?: string];
+
+/** Who is closed: with which code, and why, where it is the agent and not Node that knows. */
+const CLOSED: readonly Closed[] = [
   [
     "opens streams and resets them at once",
     during((round) =>
@@ -155,22 +157,35 @@ const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number]
       },
     },
   ],
-  ["sends SETTINGS without end", during(() => many(FEW, () => settings())), CALM],
-  ["sends SETTINGS by the thousand", during(() => many(PER_ROUND, () => settings())), CALM],
+  [
+    "sends SETTINGS without end",
+    during(() => many(FEW, () => settings())),
+    CALM,
+    "too many SETTINGS",
+  ],
+  [
+    "sends SETTINGS by the thousand",
+    during(() => many(PER_ROUND, () => settings())),
+    CALM,
+    "it sends too m",
+  ],
   [
     "sends PING without end",
     during(() => many(FEW, () => h2Frame(TYPE.ping, 0, 0, Buffer.alloc(8)))),
     CALM,
+    "too many PING",
   ],
   [
     "sends PING by the thousand",
     during(() => many(4 * PER_ROUND, () => h2Frame(TYPE.ping, 0, 0, Buffer.alloc(8)))),
     CALM,
+    "it sends too m",
   ],
   [
     "opens its windows without end",
     forEver(() => many(20 * PER_ROUND, () => windowUpdate(0, 1))),
     CALM,
+    "carry nothing",
   ],
   [
     "changes priorities without end",
@@ -183,6 +198,7 @@ const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number]
     "changes what HPACK may remember, again and again",
     during((round) => many(FEW, (index) => settings([[1, (round + index) % 2 === 0 ? 0 : 4_096]]))),
     CALM,
+    "too many SETTINGS",
   ],
   [
     "sends one SETTINGS with thousands of entries",
@@ -201,7 +217,11 @@ const CLOSED: readonly (readonly [name: string, offence: Offence, code?: number]
     "sends empty DATA without end",
     {
       next: (round) => {
-        const post = { ":method": "POST", ":path": "/files?path=/nowhere", "content-type": "x/y" };
+        const post = {
+          ":method": "POST",
+          ":path": "/files?path=/nowhere",
+          "content-type": "x/y",
+        };
         if (round === 0) return h2Frame(TYPE.headers, FLAG.endHeaders, 1, headersOf(post));
         return round < ROUNDS ? many(PER_ROUND, () => h2Frame(TYPE.data, 0, 1)) : undefined;
       },
@@ -289,11 +309,13 @@ describe("a client of HTTP/2 that", () => {
   test.for(CLOSED)(
     "%s is closed, and its neighbour is not harmed",
     { retry: 3 },
-    async ([, offence, code]) => {
+    async ([, offence, code, why = ""]) => {
+      const logged = agent.stderr.length;
       const { verdict, times } = await beside(offence);
 
       expect(verdict.isClosed).toBe(true);
       if (code !== undefined) expect(verdict.goaway).toBe(code);
+      expect(agent.stderr.slice(logged)).toContain(why);
       expect(median(times)).toBeLessThan(NEIGHBOUR_MS);
       await expectCalm();
     },
