@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { expect } from "vitest";
-import { test, WebTerminal } from "../helpers/browser.ts";
+import { PATIENCE_MS, test, WebTerminal } from "../helpers/browser.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -57,7 +57,7 @@ test("another page embeds a terminal by the addon, over a transport of its own",
   await new WebTerminal(web.page).run("expr 6 '*' 7; exit 5");
 
   await web.shows(/^42/m);
-  await expect.poll(() => web.page.title(), { timeout: 20_000 }).toBe("exit status 5");
+  await expect.poll(() => web.page.title(), { timeout: PATIENCE_MS }).toBe("exit status 5");
   await web.page.close();
   server.closeAllConnections();
 });
