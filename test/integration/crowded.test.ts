@@ -80,6 +80,18 @@ describe("when all connections are taken", () => {
     newcomer.socket.destroy();
   });
 
+  test("one that has said nothing goes before any that was idle for longer", async ({ agent }) => {
+    const clients = await idleClients(agent.port, MOST - 1);
+    const mute = await rawSocket(agent.port);
+    await expect.poll(() => agent.connections()).toBe(MOST);
+
+    const [newcomer] = (await idleClients(agent.port, 1)) as [RawSocket];
+    await mute.closed;
+
+    for (const client of [...clients, newcomer]) await askAgain(client);
+    for (const { socket } of [...clients, newcomer]) socket.destroy();
+  });
+
   test("an idle one of HTTP/2 is closed by GOAWAY", async ({ agent }) => {
     const session = connectHttp2(agent.url);
     const stream = session.request({ ":path": "/envs" }).resume();
