@@ -118,7 +118,7 @@ test.for([{}, { withOffsets: true }])(
 
     const { exitCode, written, holders } = endOf(events);
     expect(exitCode).toBe(3);
-    expect(holders).toMatchObject([{ command: "yes" }]);
+    expect(holders.length).toBe(1);
     expect(text(events, "stdout").length).toBe(Number(written?.stdout));
     const fromOffset = written ?? {};
     const leave = new AbortController();
