@@ -1,5 +1,5 @@
 import type { Holder } from "../system/holders.ts";
-import type { Offsets } from "./output-log.ts";
+import type { Offsets } from "./offsets.ts";
 import type { ResourceUsage } from "./resource-usage.ts";
 
 /** How a process ended, in the words of the envd contract. */

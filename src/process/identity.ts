@@ -22,3 +22,6 @@ export interface ProcessIdentity {
   /** By the guest's clock. */
   startedAt: Date;
 }
+
+/** How a process is named: by pid, or by tag. */
+export type Selector = { pid: number } | { tag: string };

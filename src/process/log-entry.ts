@@ -1,5 +1,5 @@
+import type { Offsets } from "./offsets.ts";
 import type { OutputKind } from "./output.ts";
-import type { Offsets } from "./output-log.ts";
 
 /** How far a viewer has read. */
 export interface LogCursor {

@@ -1,11 +1,9 @@
 import { OffsetError } from "../errors.ts";
 import type { LogCursor, LogEntry, SpilledEntry } from "./log-entry.ts";
+import { noOffsets, type Offsets, OUTPUT_KINDS } from "./offsets.ts";
 import { type OutputKind, PIPE_CHUNK_BYTES } from "./output.ts";
 import { Runs } from "./runs.ts";
 import { Spill, type SpillOptions } from "./spill.ts";
-
-/** A place in each output of a process, in bytes since its start. */
-export type Offsets = Record<OutputKind, number>;
 
 /** What happens when a log is full: the oldest goes, or the process waits for an acknowledgement. */
 export type WhenFull = "drop-oldest" | "wait";
@@ -29,8 +27,6 @@ export const MOST_LOG_BYTES = 64 * 1024 * 1024;
 const MOST_RUNS = 16_384;
 /** The same where a file keeps more bytes than memory would. */
 const MOST_SPILLED_RUNS = 65_536;
-/** Every output there can be. */
-export const OUTPUT_KINDS = ["stdout", "stderr", "pty"] as const satisfies OutputKind[];
 
 /**
  * The latest output of a process in the order it arrived, with the offset of every byte: a ring
@@ -282,9 +278,4 @@ export class OutputLog {
     this.#start = Math.max(this.#start, position);
     this.#runs.dropBefore(this.#start);
   }
-}
-
-/** The beginning of every output. */
-export function noOffsets(): Offsets {
-  return { stdout: 0, stderr: 0, pty: 0 };
 }

@@ -1,7 +1,8 @@
 import type { EndFacts, ProcessEnd } from "./exit.ts";
-import type { ProcessIdentity } from "./identity.ts";
+import type { ProcessIdentity, Selector } from "./identity.ts";
 import { LogView, type ViewSource } from "./log-view.ts";
-import type { Offsets, OutputLog } from "./output-log.ts";
+import type { Offsets } from "./offsets.ts";
+import type { OutputLog } from "./output-log.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** How long the end of a process can still be asked for. From the envd contract. */
@@ -12,9 +13,6 @@ const RETAINED = 10_000;
 const RETAINED_CHARACTERS = 64 * 1024 * 1024;
 /** The most memory that logs of ended processes take together; beyond it the oldest is emptied. */
 const RETAINED_LOG_BYTES = 64 * 1024 * 1024;
-
-/** How a process is named: by pid, or by tag. */
-export type Selector = { pid: number } | { tag: string };
 
 /** A process that has ended. */
 export interface EndedProcess extends ProcessIdentity {

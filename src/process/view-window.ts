@@ -1,8 +1,8 @@
 import { AgentError } from "../errors.ts";
+import type { Selector } from "./identity.ts";
 import type { LogCursor } from "./log-entry.ts";
+import { type Offsets, OUTPUT_KINDS } from "./offsets.ts";
 import type { OutputKind } from "./output.ts";
-import { type Offsets, OUTPUT_KINDS } from "./output-log.ts";
-import type { Selector } from "./retention.ts";
 
 /** The smallest window: a screen full of text must fit, and a chunk be worth its frame. */
 const LEAST_WINDOW_BYTES = 16 * 1024;

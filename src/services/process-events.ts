@@ -13,8 +13,8 @@ import {
   ProcessEventSchema,
 } from "../../gen/process/process_pb.js";
 import type { EndFacts, ProcessEnd } from "../process/exit.ts";
+import type { Offsets } from "../process/offsets.ts";
 import type { OutputKind } from "../process/output.ts";
-import type { Offsets } from "../process/output-log.ts";
 import type { ResourceUsage } from "../process/resource-usage.ts";
 import type { ProcessEvent } from "../process/viewer.ts";
 

@@ -10,16 +10,16 @@ import { AgentError } from "../errors.ts";
 import { resolvePath } from "../filesystem/paths.ts";
 import type { Caller } from "../init/caller.ts";
 import type { Settings } from "../init/settings.ts";
+import type { Selector } from "../process/identity.ts";
+import type { Offsets } from "../process/offsets.ts";
 import {
   DEFAULT_LOG_BYTES,
   LEAST_LOG_BYTES,
   type LogOptions,
   MOST_LOG_BYTES,
-  type Offsets,
 } from "../process/output-log.ts";
 import type { PtySize } from "../process/pty.ts";
 import type { ProcessRegistry } from "../process/registry.ts";
-import type { Selector } from "../process/retention.ts";
 import type { ViewOptions } from "../process/start-options.ts";
 import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";

@@ -8,8 +8,8 @@ import {
 } from "../../gen/process/process_pb.js";
 import { AgentError } from "../errors.ts";
 import type { GuestProcess } from "../process/guest-process.ts";
+import type { Selector } from "../process/identity.ts";
 import type { InputPlace } from "../process/input.ts";
-import type { Selector } from "../process/retention.ts";
 import type { ViewGrant } from "../process/view-tokens.ts";
 import type { Viewer } from "../process/viewer.ts";
 import { callerKey } from "./caller-key.ts";

@@ -1,6 +1,6 @@
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
 import { AgentError } from "../errors.ts";
-import type { Selector } from "../process/retention.ts";
+import type { Selector } from "../process/identity.ts";
 import type { ViewGrant } from "../process/view-tokens.ts";
 
 /** Where a handler finds what its caller may watch; `undefined`: it may do everything. */

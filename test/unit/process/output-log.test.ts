@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { noOffsets, type Offsets } from "../../../src/process/offsets.ts";
 import type { OutputKind } from "../../../src/process/output.ts";
-import { noOffsets, type Offsets, OutputLog } from "../../../src/process/output-log.ts";
+import { OutputLog } from "../../../src/process/output-log.ts";
 
 const CAPACITY = 64 * 1024;
 
