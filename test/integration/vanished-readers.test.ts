@@ -161,7 +161,7 @@ const CALLS: Record<string, (agent: TestAgent) => Promise<Held> | Held> = {
   },
   "Connect over gRPC-Web": async (agent) => {
     const client = agent.process();
-    const run = await running(client, shell("read go; exec head -c 64M /dev/zero"));
+    const run = await running(client, shell("read go; head -c 64M /dev/zero; exec sleep 1000"));
     const { selector: process } = run;
     const other = run.rest();
     const end = async () => {
