@@ -8,7 +8,7 @@ const LEAST_BYTES = 8 * 1024;
 const UNREAD_BYTES = 128 * 1024;
 /** More than that on its way is a sign that the peer does not keep up, and this is its most then. */
 const BEHIND_BYTES = 1_536 * 1024;
-const MOST_BEHIND_BYTES = 128 * 1024;
+const MOST_BEHIND_BYTES = 512 * 1024;
 
 /**
  * How much to hand to `response` next, in bytes. It grows with what the peer has taken so far, as
