@@ -113,9 +113,11 @@ describe("completion", () => {
     const env = { PATH: `${dirname(LAUNCHER)}:${process.env["PATH"]}`, PS1: "ready" };
     const options = { command: "zsh", env };
     await using terminal = await Terminal.open(agent.url, ["-f", "-i"], options);
+    // What is typed before it shows its prompt may be lost.
+    await terminal.until("ready");
     await terminal.type(`autoload -Uz compinit; compinit -u -D; source <(thaw completion zsh)\r`);
     await terminal.type("echo set-up\r");
-    await terminal.until(/\nset-up/);
+    await terminal.until(/\nset-up[^]*ready/);
 
     await terminal.type("thaw snapshot pre\t");
 
